@@ -1,0 +1,52 @@
+//! The language of Network Stats Collector: ids, units, one event per kind and version, and events to bytes and back.
+//!
+//! ```
+//! use netstats_event::{Event, JobStarted, JobId, Meta, Timestamp, encode, decode};
+//!
+//! let event = Event::JobStarted(JobStarted { job: JobId(1), meta: Meta::by("api:local") });
+//! let draft = encode(&event, Timestamp::from_millis(1_700_000_000_000)).unwrap();
+//! assert_eq!(decode(draft.kind, draft.version, &draft.payload).unwrap(), event);
+//! ```
+//!
+//! # It is not
+//! - storage: it knows no file, no clock, no JSON;
+//! - policy: whether a job may exist is decided in `netstats-inventory`;
+//! - statistics: it keeps every round trip, and counts nothing.
+
+mod codec;
+mod config;
+mod event;
+mod id;
+mod limits;
+mod observer;
+mod options;
+mod record;
+mod run;
+mod sample;
+mod unit;
+mod v1;
+
+pub use codec::{DecodeError, EncodeError, decode, encode};
+pub use config::{
+    ConfigApplied, DestinationAdded, DestinationChanged, DestinationRemoved, DestinationSpec, JobAdded, JobChanged,
+    JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, WeeklyHours, WeeklySpan,
+};
+pub use event::{Envelope, Event, Family, Kind};
+pub use id::{DestinationId, JobId, Position};
+pub use limits::*;
+pub use observer::{
+    AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, HostSlept, UplinkLost,
+    UplinkRestored,
+};
+pub use options::{
+    AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DnsOptions, DnsTransport, HttpOptions, Metric,
+    PingOptions, ProbeKind, ProbeOptions, TcpOptions, TracerouteOptions, TracerouteProtocol,
+};
+pub use record::{ChainHash, Draft, HEADER_BYTES, Record, RecordError};
+pub use run::{FailReason, MissReason, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason};
+pub use sample::{
+    AnswerRecord, BandwidthMeasured, ClockSource, DnsFailure, Echo, Hop, HopAnswer, HttpMeasured, HttpOutcome,
+    IcmpError, MplsLabel, NameResolved, DnsOutcome, PingMeasured, RouteTraced, SampleFlags, SampleHead, TcpMeasured,
+    TcpOutcome, Throughput, Transport,
+};
+pub use unit::{Rtt, Timestamp};

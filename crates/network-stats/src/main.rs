@@ -1,0 +1,2 @@
+//! Network Stats Collector.
+fn main() {}
