@@ -1,10 +1,10 @@
 //! The one list of event kinds.
 
 use crate::{
-    AnswerChanged, BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
-    DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
-    JobChanged, JobId, JobRemoved, JobStarted, JobStopped, Meta, NameResolved, PingMeasured, Position, ProbeKind,
-    RouteTraced, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, UplinkLost,
+    AnswerChanged, BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped,
+    ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured,
+    JobAdded, JobChanged, JobId, JobRemoved, JobStarted, JobStopped, Meta, NameResolved, PingMeasured, Position,
+    ProbeKind, RouteTraced, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, UplinkLost,
     UplinkRestored,
 };
 

@@ -39,14 +39,14 @@ pub use observer::{
     UplinkRestored,
 };
 pub use options::{
-    AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DnsOptions, DnsTransport, HttpOptions, Metric,
-    PingOptions, ProbeKind, ProbeOptions, TcpOptions, TracerouteOptions, TracerouteProtocol,
+    AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DnsOptions, DnsTransport, HttpOptions,
+    Metric, PingOptions, ProbeKind, ProbeOptions, TcpOptions, TracerouteOptions, TracerouteProtocol,
 };
 pub use record::{ChainHash, Draft, HEADER_BYTES, Record, RecordError};
 pub use run::{FailReason, MissReason, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason};
 pub use sample::{
-    AnswerRecord, BandwidthMeasured, ClockSource, DnsFailure, Echo, Hop, HopAnswer, HttpMeasured, HttpOutcome,
-    IcmpError, MplsLabel, NameResolved, DnsOutcome, PingMeasured, RouteTraced, SampleFlags, SampleHead, TcpMeasured,
+    AnswerRecord, BandwidthMeasured, ClockSource, DnsFailure, DnsOutcome, Echo, Hop, HopAnswer, HttpMeasured,
+    HttpOutcome, IcmpError, MplsLabel, NameResolved, PingMeasured, RouteTraced, SampleFlags, SampleHead, TcpMeasured,
     TcpOutcome, Throughput, Transport,
 };
 pub use unit::{Rtt, Timestamp};
