@@ -1,5 +1,7 @@
 //! What a projector is.
 
+use std::sync::Arc;
+
 use netstats_event::Envelope;
 
 use crate::reader::Error;
@@ -12,6 +14,11 @@ pub trait Projector: Send + 'static {
 
     /// Raised when the fold or its rows change: the view is then rebuilt from the log.
     fn version(&self) -> u32;
+
+    /// Hands over a reader of this view's rows that queries may use from any thread, for answers that are not kept in
+    /// memory. It shows what is stored: a row of the last `flush` is there, at the latest, when `flush` or `load` is
+    /// called again. Called before `load`, and again when the rows move (a rebuild).
+    fn attach(&mut self, _rows: Arc<dyn RowReader>) {}
 
     /// Takes up the state that the rows hold (empty rows: the state before the first event).
     ///
@@ -28,7 +35,7 @@ pub trait Projector: Send + 'static {
 }
 
 /// Reads a view's rows.
-pub trait RowReader {
+pub trait RowReader: Send + Sync + 'static {
     /// One row.
     ///
     /// # Errors
