@@ -9,6 +9,7 @@ mod reader;
 mod runner;
 mod store;
 
+pub use netstats_log::{Error, ErrorKind, ReadLimit};
 pub use projector::{Projector, RowBatch, RowReader};
 pub use reader::EventReader;
 pub use runner::{Progress, Runner};
