@@ -33,7 +33,10 @@ pub use config::{
 };
 pub use event::{Envelope, Event, Family, Kind};
 pub use id::{DestinationId, JobId, Position};
-pub use limits::*;
+pub use limits::{
+    MAX_BURST_PACKETS, MAX_HOPS, MAX_HOST_CHARS, MAX_JOB_DESTINATIONS, MAX_NAME_CHARS, MAX_PAYLOAD_BYTES, MAX_TAGS,
+    MAX_TEXT_CHARS,
+};
 pub use observer::{
     AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, HostSlept, UplinkLost,
     UplinkRestored,

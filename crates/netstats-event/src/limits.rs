@@ -1,5 +1,7 @@
 //! What an event may hold at most. Past a limit `encode` refuses; nothing is cut silently.
 
+use crate::{EncodeError, Event};
+
 /// Bytes of one event's payload.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 /// Characters of a name, an actor, a tag.
@@ -16,3 +18,41 @@ pub const MAX_BURST_PACKETS: usize = 1_000;
 pub const MAX_HOPS: usize = 64;
 /// Destinations named by one job.
 pub const MAX_JOB_DESTINATIONS: usize = 10_000;
+
+/// Refuses what is over a limit.
+pub(crate) fn check(event: &Event) -> Result<(), EncodeError> {
+    let within = |field, has: usize, limit: usize| {
+        if has <= limit { Ok(()) } else { Err(EncodeError::OverLimit { field, has, limit }) }
+    };
+    let chars = |field, text: &str, limit| within(field, text.chars().count(), limit);
+    let maybe = |field, text: &Option<String>, limit| text.as_deref().map_or(Ok(()), |text| chars(field, text, limit));
+    let tags = |field, tags: &[String]| {
+        within(field, tags.len(), MAX_TAGS)?;
+        tags.iter().try_for_each(|tag| chars(field, tag, MAX_NAME_CHARS))
+    };
+    if let Some(meta) = event.meta() {
+        chars("actor", &meta.actor, MAX_NAME_CHARS)?;
+        maybe("reason", &meta.reason, MAX_TEXT_CHARS)?;
+    }
+    match event {
+        Event::DestinationAdded(crate::DestinationAdded { spec, .. })
+        | Event::DestinationChanged(crate::DestinationChanged { spec, .. }) => {
+            chars("name", &spec.name, MAX_NAME_CHARS)?;
+            chars("host", &spec.host, MAX_HOST_CHARS)?;
+            maybe("display_name", &spec.display_name, MAX_NAME_CHARS)?;
+            maybe("description", &spec.description, MAX_TEXT_CHARS)?;
+            tags("tags", &spec.tags)
+        }
+        Event::JobAdded(crate::JobAdded { spec, .. }) | Event::JobChanged(crate::JobChanged { spec, .. }) => {
+            chars("name", &spec.name, MAX_NAME_CHARS)?;
+            maybe("description", &spec.description, MAX_TEXT_CHARS)?;
+            tags("tags", &spec.tags)?;
+            tags("destination_tags", &spec.destination_tags)?;
+            within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
+        }
+        Event::PingMeasured(event) => within("echoes", event.echoes.len(), MAX_BURST_PACKETS),
+        Event::RouteTraced(event) => within("hops", event.hops.len(), MAX_HOPS),
+        Event::SlotFailed(event) => chars("detail", &event.detail, MAX_TEXT_CHARS),
+        _ => Ok(()),
+    }
+}
