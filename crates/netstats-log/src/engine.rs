@@ -11,9 +11,9 @@
 
 use std::time::Duration;
 
-use netstats_event::{ChainHash, Draft, Position, Record};
+use netstats_event::{ChainHash, Draft, MAX_PAYLOAD_BYTES, Position, Record};
 
-use crate::Error;
+use crate::{Error, ErrorKind, limits};
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,75 @@ pub trait Log: Send + Sync + 'static {
     /// The last record and the chain after it.
     fn head(&self) -> Head;
 
-    /// Waits until `tail() > past.next()`, that is until there is an event after `past`, or the time is over; returns
-    /// `tail()`.
+    /// The position of the last event of the config family; [`Position::START`] if there is none.
+    fn last_config(&self) -> Position;
+
+    /// Waits until `tail() > past.next()`, that is until there is an event after `past`, or the time is over, or the
+    /// log is closed; returns `tail()`.
     fn wait(&self, past: Position, at_most: Duration) -> Position;
 
     /// Stops taking appends and wakes all waiters. Reads go on.
     fn close(&self);
+}
+
+impl ReadLimit {
+    /// The same, with at least one record and at most what any read answers.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            records: self.records.clamp(1, limits::MAX_READ_RECORDS),
+            bytes: self.bytes.clamp(1, limits::MAX_READ_BYTES),
+        }
+    }
+}
+
+/// Whether a kind's number is of the config family: 100 to 199, kinds of newer programs included.
+pub(crate) const fn is_config(kind: u16) -> bool {
+    kind / 100 == 1
+}
+
+/// Refuses what no engine appends.
+pub(crate) fn check_batch(batch: &[Draft]) -> Result<(), Error> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    if batch.is_empty() {
+        return invalid("a batch holds at least one event".to_owned());
+    }
+    if batch.len() > limits::MAX_BATCH_EVENTS {
+        return invalid(format!("a batch holds at most {} events, not {}", limits::MAX_BATCH_EVENTS, batch.len()));
+    }
+    if let Some(draft) = batch.iter().find(|draft| draft.payload.len() > MAX_PAYLOAD_BYTES) {
+        let has = draft.payload.len();
+        return invalid(format!("an event's payload holds at most {MAX_PAYLOAD_BYTES} bytes, not {has}"));
+    }
+    let bytes: usize = batch.iter().map(|draft| draft.payload.len()).sum();
+    if bytes > limits::MAX_BATCH_BYTES {
+        return invalid(format!("a batch holds at most {} bytes, not {bytes}", limits::MAX_BATCH_BYTES));
+    }
+    Ok(())
+}
+
+/// Refuses a read that begins outside the log.
+pub(crate) fn check_range(from: Position, first: Position, tail: Position) -> Result<(), Error> {
+    if from < first {
+        let message = format!("the log begins at position {first}: {from} is before it");
+        return Err(Error::new(ErrorKind::NotFound, message).at(from, from));
+    }
+    if from > tail {
+        let message = format!("the log ends before position {tail}: {from} is not written yet");
+        return Err(Error::new(ErrorKind::NotFound, message).at(from, from));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use netstats_event::{Family, Kind};
+
+    use super::*;
+
+    #[test]
+    fn the_config_family_is_the_kinds_from_100_to_199() {
+        for kind in Kind::ALL {
+            assert_eq!(is_config(kind.code()), kind.family() == Family::Config, "{}", kind.name());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with the log.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use netstats_event::Position;
 
@@ -20,8 +21,8 @@ pub enum ErrorKind {
     Corrupt,
 }
 
-/// An error of the log: what happened, why, what to do.
-#[derive(Debug, thiserror::Error)]
+/// An error of the log: what happened, why, what to do. Cheap to clone: one failed commit answers many tickets.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
@@ -31,7 +32,7 @@ pub struct Error {
     /// The first and last position concerned, if known.
     pub positions: Option<(Position, Position)>,
     #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -43,7 +44,21 @@ impl Error {
     /// The same with what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The same about that file.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// The same about the records from `first` to `last`.
+    #[must_use]
+    pub fn at(mut self, first: Position, last: Position) -> Self {
+        self.positions = Some((first, last));
         self
     }
 

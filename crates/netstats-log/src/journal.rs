@@ -1,52 +1,236 @@
 //! The only writer: typed, group-committing.
+//!
+//! Callers encode in their own threads and queue whole batches; one writer thread takes everything that is queued and
+//! commits it at once. While a commit syncs the next one gathers, so that the group grows with the load and a lone
+//! event never waits for company.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
 
-use netstats_event::{Envelope, Event, Position};
+use netstats_event::{Draft, Envelope, Event, Position, Record, Timestamp, decode, encode};
 
-use crate::{Appended, Error, Head, Log, ReadLimit};
+use crate::engine::is_config;
+use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, limits};
+
+const UNPOISONED: &str = "no code panics while it holds this lock";
 
 /// A batch on its way. Await it or `wait` for it: it is durable when it answers `Ok`.
 #[derive(Debug)]
-pub struct AppendTicket {}
+pub struct AppendTicket {
+    slot: Arc<Slot>,
+}
+
+/// Where the writer leaves the answer.
+#[derive(Debug, Default)]
+struct Slot {
+    answer: Mutex<Answer>,
+    answered: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    result: Option<Result<Appended, Error>>,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn answer(&self, result: Result<Appended, Error>) {
+        let waker = {
+            let mut answer = self.answer.lock().expect(UNPOISONED);
+            answer.result = Some(result);
+            answer.waker.take()
+        };
+        self.answered.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
 
 impl AppendTicket {
+    fn refused(error: Error) -> Self {
+        let slot = Arc::new(Slot::default());
+        slot.answer(Err(error));
+        Self { slot }
+    }
+
     /// Blocks until the batch is durable.
     ///
     /// # Errors
     /// As [`Log::append`].
     pub fn wait(self) -> Result<Appended, Error> {
-        unimplemented!()
+        let answer = self.slot.answer.lock().expect(UNPOISONED);
+        let mut answer =
+            self.slot.answered.wait_while(answer, |answer| answer.result.is_none()).expect(UNPOISONED);
+        answer.result.take().expect("waited for it")
     }
 }
 
 impl Future for AppendTicket {
     type Output = Result<Appended, Error>;
 
-    fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        unimplemented!()
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = self.slot.answer.lock().expect(UNPOISONED);
+        if let Some(result) = answer.result.take() {
+            return Poll::Ready(result);
+        }
+        answer.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// One submitted batch.
+struct Request {
+    drafts: Vec<Draft>,
+    bytes: usize,
+    holds_config: bool,
+    /// Append only if no config event is after this position.
+    unmoved_since: Option<Position>,
+    slot: Arc<Slot>,
+}
+
+/// What callers and the writer share.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    requests: VecDeque<Request>,
+    events: usize,
+    bytes: usize,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().expect(UNPOISONED)
+    }
+
+    /// Waits for requests and takes the next group; nothing when closed and empty.
+    fn next_group(&self) -> Option<Vec<Request>> {
+        let is_idle = |state: &mut QueueState| state.requests.is_empty() && !state.is_closed;
+        let mut state = self.changed.wait_while(self.lock(), is_idle).expect(UNPOISONED);
+        let mut group: Vec<Request> = Vec::new();
+        let (mut events, mut bytes, mut holds_config) = (0, 0, false);
+        while let Some(request) = state.requests.front() {
+            let is_over = events + request.drafts.len() > limits::MAX_GROUP_EVENTS
+                || bytes + request.bytes > limits::MAX_BATCH_BYTES;
+            // A conditional batch is decided only when every config event before it is durable or failed.
+            if !group.is_empty() && (is_over || (holds_config && request.unmoved_since.is_some())) {
+                break;
+            }
+            events += request.drafts.len();
+            bytes += request.bytes;
+            holds_config |= request.holds_config;
+            group.extend(state.requests.pop_front());
+        }
+        state.events -= events;
+        state.bytes -= bytes;
+        (!group.is_empty()).then_some(group)
+    }
+}
+
+/// Answers what is left with an error, should the writer end by a panic: nobody waits for ever.
+struct Undertaker(Arc<Queue>);
+
+impl Drop for Undertaker {
+    fn drop(&mut self) {
+        let left = {
+            let mut state = self.0.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.requests)
+        };
+        for request in left {
+            request.slot.answer(Err(closed()));
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the journal is closed: nothing was appended")
+}
+
+fn commit(log: &dyn Log, group: Vec<Request>) {
+    let mut drafts = Vec::with_capacity(group.iter().map(|request| request.drafts.len()).sum());
+    let mut waiting = Vec::with_capacity(group.len());
+    for request in group {
+        // A group holds no config event before a conditional batch, so the log's own answer is the newest.
+        match request.unmoved_since {
+            Some(since) if log.last_config() > since => {
+                let moved = log.last_config();
+                let message = format!(
+                    "the configuration was changed at position {moved}, after {since}: look at it again and repeat"
+                );
+                request.slot.answer(Err(Error::new(ErrorKind::Conflict, message).at(moved, moved)));
+            }
+            _ => {
+                waiting.push((request.slot, request.drafts.len() as u64));
+                drafts.extend(request.drafts);
+            }
+        }
+    }
+    if drafts.is_empty() {
+        return;
+    }
+    match log.append(&drafts) {
+        Ok(appended) => {
+            let mut first = appended.first;
+            for (slot, events) in waiting {
+                slot.answer(Ok(Appended { first, last: Position(first.0 + events - 1) }));
+                first.0 += events;
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, events = drafts.len(), "an append failed");
+            waiting.into_iter().for_each(|(slot, _)| slot.answer(Err(error.clone())));
+        }
     }
 }
 
 /// The typed door to the log: encodes, stamps the recorded time, gathers concurrent batches into one durable commit.
 pub struct Journal {
     log: Arc<dyn Log>,
+    queue: Arc<Queue>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("head", &self.head()).finish_non_exhaustive()
+    }
 }
 
 impl Journal {
     /// Starts the writer thread in front of `log`.
     ///
     /// # Errors
-    /// The thread cannot be started, or the log cannot be read.
-    pub fn open(_log: Arc<dyn Log>) -> Result<Arc<Self>, Error> {
-        unimplemented!()
+    /// The thread cannot be started.
+    pub fn open(log: Arc<dyn Log>) -> Result<Arc<Self>, Error> {
+        let queue = Arc::new(Queue::default());
+        let (writers_log, writers_queue) = (log.clone(), queue.clone());
+        let write = move || {
+            let _undertaker = Undertaker(writers_queue.clone());
+            while let Some(group) = writers_queue.next_group() {
+                commit(writers_log.as_ref(), group);
+            }
+        };
+        let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(write).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "the journal's writer thread cannot be started").because(error)
+        })?;
+        Ok(Arc::new(Self { log, queue, writer: Mutex::new(Some(writer)) }))
     }
 
     /// Hands a batch to the writer and returns at once. The batch's events get consecutive positions.
     #[must_use]
-    pub fn submit(&self, _events: Vec<Event>) -> AppendTicket {
-        unimplemented!()
+    pub fn submit(&self, events: Vec<Event>) -> AppendTicket {
+        self.enqueue(&events, None)
     }
 
     /// Appends and waits until durable.
@@ -59,24 +243,66 @@ impl Journal {
 
     /// Appends only if no config event was appended after `unmoved_since`: otherwise Conflict, and nothing is written.
     #[must_use]
-    pub fn submit_if_config_unmoved(&self, _events: Vec<Event>, _unmoved_since: Position) -> AppendTicket {
-        unimplemented!()
+    pub fn submit_if_config_unmoved(&self, events: Vec<Event>, unmoved_since: Position) -> AppendTicket {
+        self.enqueue(&events, Some(unmoved_since))
+    }
+
+    fn enqueue(&self, events: &[Event], unmoved_since: Option<Position>) -> AppendTicket {
+        #[expect(clippy::disallowed_methods, reason = "the journal is where the recorded time is read")]
+        let recorded_at = to_timestamp(SystemTime::now());
+        let drafts: Result<Vec<Draft>, _> = events.iter().map(|event| encode(event, recorded_at)).collect();
+        let drafts = match drafts {
+            Ok(drafts) => drafts,
+            Err(error) => {
+                let message = format!("an event cannot be recorded: {error}");
+                return AppendTicket::refused(Error::new(ErrorKind::Invalid, message).because(error));
+            }
+        };
+        if let Err(error) = crate::engine::check_batch(&drafts) {
+            return AppendTicket::refused(error);
+        }
+        let slot = Arc::new(Slot::default());
+        let request = Request {
+            bytes: drafts.iter().map(|draft| draft.payload.len()).sum(),
+            holds_config: drafts.iter().any(|draft| is_config(draft.kind)),
+            drafts,
+            unmoved_since,
+            slot: slot.clone(),
+        };
+        let mut state = self.queue.lock();
+        if state.is_closed {
+            return AppendTicket::refused(closed());
+        }
+        let (events, bytes) = (state.events + request.drafts.len(), state.bytes + request.bytes);
+        if events > limits::MAX_QUEUED_EVENTS || bytes > limits::MAX_QUEUED_BYTES {
+            let message = format!(
+                "{} events wait for the disk and the limit is {}: nothing was appended, try again later",
+                state.events,
+                limits::MAX_QUEUED_EVENTS
+            );
+            return AppendTicket::refused(Error::new(ErrorKind::Unavailable, message));
+        }
+        (state.events, state.bytes) = (events, bytes);
+        state.requests.push_back(request);
+        drop(state);
+        self.queue.changed.notify_one();
+        AppendTicket { slot }
     }
 
     /// Decoded events from `from` on.
     ///
     /// # Errors
     /// As [`Log::read`].
-    pub fn read(&self, _from: Position, _limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
-        unimplemented!()
+    pub fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
+        self.log.read(from, limit)?.iter().map(envelope).collect()
     }
 
     /// The decoded events at these positions (ascending).
     ///
     /// # Errors
     /// As [`Log::get`].
-    pub fn get(&self, _positions: &[Position]) -> Result<Vec<Envelope>, Error> {
-        unimplemented!()
+    pub fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
+        self.log.get(positions)?.iter().map(envelope).collect()
     }
 
     /// The first position kept.
@@ -103,8 +329,37 @@ impl Journal {
         self.log.wait(past, at_most)
     }
 
-    /// Commits what was submitted, then stops the writer and closes the log.
+    /// Commits what was submitted, then stops the writer and closes the log. Reads go on.
     pub fn close(&self) {
-        unimplemented!()
+        self.queue.lock().is_closed = true;
+        self.queue.changed.notify_all();
+        let writer = self.writer.lock().expect(UNPOISONED).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the journal's writer ended by a panic");
+        }
+        self.log.close();
     }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Whole milliseconds since 1970; a clock before 1970 gives negative ones.
+fn to_timestamp(time: SystemTime) -> Timestamp {
+    let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => millis(after),
+        Err(before) => -millis(before.duration()),
+    })
+}
+
+fn envelope(record: &Record) -> Result<Envelope, Error> {
+    let event = decode(record.kind, record.version, &record.payload).map_err(|error| {
+        let message = format!("the event at position {} does not decode: {error}", record.position);
+        Error::new(ErrorKind::Corrupt, message).at(record.position, record.position).because(error)
+    })?;
+    Ok(Envelope { position: record.position, recorded_at: record.recorded_at, event })
 }

@@ -7,6 +7,7 @@
 mod engine;
 mod error;
 mod journal;
+pub mod limits;
 mod memory;
 
 pub use engine::{Appended, Head, Log, ReadLimit};
