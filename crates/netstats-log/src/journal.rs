@@ -64,8 +64,7 @@ impl AppendTicket {
     /// As [`Log::append`].
     pub fn wait(self) -> Result<Appended, Error> {
         let answer = self.slot.answer.lock().expect(UNPOISONED);
-        let mut answer =
-            self.slot.answered.wait_while(answer, |answer| answer.result.is_none()).expect(UNPOISONED);
+        let mut answer = self.slot.answered.wait_while(answer, |answer| answer.result.is_none()).expect(UNPOISONED);
         answer.result.take().expect("waited for it")
     }
 }
