@@ -1,0 +1,97 @@
+//! The config file: reading, checking, and turning it into what the inventory understands.
+
+mod desire;
+mod locate;
+mod problem;
+mod shape;
+mod unit;
+
+use std::path::{Path, PathBuf};
+
+use ron::extensions::Extensions;
+
+pub(crate) use desire::{DesiredJob, Entries};
+use locate::{Step, locate};
+pub(crate) use problem::Problem;
+pub(crate) use shape::HostFrom;
+
+/// Bytes a config file may have.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
+/// Brackets inside brackets.
+const MAX_DEPTH: usize = 32;
+
+/// A config file that was read and found right.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where it came from.
+    pub(crate) file: PathBuf,
+    /// BLAKE3 of its text.
+    pub(crate) digest: [u8; 32],
+    /// Where to listen.
+    pub(crate) listen: Option<String>,
+    /// Where data goes.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What is logged.
+    pub(crate) log_level: Option<String>,
+    /// Seconds between two slots of a job, at least.
+    pub(crate) min_interval_s: u32,
+    /// Desired state.
+    pub(crate) managed: Entries,
+    /// Appended once.
+    pub(crate) starter: Option<Entries>,
+}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// It cannot be read, or something in it is wrong.
+pub(crate) fn load(path: &Path) -> Result<Config, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let problem = Problem::whole(path, format!("the config file cannot be read: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => problem.note("give another with --config FILE"),
+            _ => problem,
+        }
+    })?;
+    parse(path, &bytes)
+}
+
+fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {
+    let text = decode(file, bytes)?;
+    let options =
+        ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME).with_recursion_limit(MAX_DEPTH);
+    let shape: shape::File = options.from_str(text).map_err(|error| Problem::from_ron(file, text, &error))?;
+    let digest = *blake3::hash(bytes).as_bytes();
+    desire::check(file.to_owned(), digest, &shape).map_err(|fault| {
+        let mut problem = Problem::at_byte(file, text, locate(text, &fault.path), fault.message);
+        problem.notes = fault.notes;
+        problem
+    })
+}
+
+/// The bytes as text, without a byte order mark.
+fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+    if bytes.len() > MAX_FILE_BYTES {
+        let message = format!("the file has {} bytes; a config file may have {MAX_FILE_BYTES}", bytes.len());
+        return Err(Problem::whole(file, message).note("add destinations in bulk through the API instead"));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.iter().take(64).any(|b| *b == 0) {
+        return Err(Problem::whole(file, "the file is in UTF-16, not UTF-8")
+            .note("save it as UTF-8 (in Notepad: Save as, Encoding: UTF-8)"));
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(text).map_err(|error| {
+        let valid = std::str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
+        Problem::at_byte(file, valid, valid.len(), "the file is not UTF-8 from here on").note("save it as UTF-8")
+    })
+}
+
+/// Something wrong with what the file means.
+struct Fault {
+    path: Vec<Step<'static>>,
+    message: String,
+    notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! The shape of the config file (`docs/configuration.md`). Every struct refuses keys it does not know.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::unit::{Size, Span};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) server: Server,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) log_level: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) starter: Option<Starter>,
+}
+
+/// Where the product listens.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    pub(crate) listen: Option<String>,
+}
+
+/// Guard rails that the owner may move.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    pub(crate) min_interval_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { min_interval_s: 60 }
+    }
+}
+
+/// Appended once, into an empty log, and the user's from then on.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Starter {
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Destination {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) host: Option<String>,
+    #[serde(default)]
+    pub(crate) host_from: Option<HostFrom>,
+    #[serde(default)]
+    pub(crate) port: Option<u16>,
+    #[serde(default)]
+    pub(crate) display_name: Option<String>,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) status: Status,
+}
+
+/// A host that the system knows and the file cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HostFrom {
+    DefaultGateway,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    #[default]
+    Active,
+    Paused,
+}
+
+/// What to measure, how often, when.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    #[serde(default = "yes")]
+    pub(crate) enabled: bool,
+    pub(crate) interval: Span,
+    pub(crate) metrics: Vec<MetricName>,
+    #[serde(default)]
+    pub(crate) destinations: Vec<String>,
+    #[serde(default)]
+    pub(crate) destination_tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) start_time: Option<String>,
+    #[serde(default)]
+    pub(crate) end_time: Option<String>,
+    #[serde(default)]
+    pub(crate) active_hours: Option<ActiveHours>,
+    #[serde(default)]
+    pub(crate) packets: Option<u16>,
+    #[serde(default)]
+    pub(crate) spacing: Option<Span>,
+    #[serde(default)]
+    pub(crate) timeout: Option<Span>,
+    #[serde(default)]
+    pub(crate) ping: Ping,
+    #[serde(default)]
+    pub(crate) traceroute: Traceroute,
+    #[serde(default)]
+    pub(crate) dns: Dns,
+    #[serde(default)]
+    pub(crate) bandwidth: Bandwidth,
+    #[serde(default)]
+    pub(crate) tcp: Tcp,
+    #[serde(default)]
+    pub(crate) http: Http,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MetricName {
+    Ping,
+    PacketLoss,
+    Jitter,
+    Traceroute,
+    Dns,
+    Bandwidth,
+    Tcp,
+    Http,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActiveHours {
+    pub(crate) time_zone: String,
+    pub(crate) spans: Vec<ActiveSpan>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActiveSpan {
+    pub(crate) days: Vec<Day>,
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ping {
+    pub(crate) payload_bytes: Option<u16>,
+    pub(crate) dscp: Option<u8>,
+    pub(crate) dont_fragment: bool,
+    pub(crate) source: Option<String>,
+    pub(crate) family: Family,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TraceProtocol {
+    Auto,
+    Icmp,
+    Udp,
+    Tcp,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traceroute {
+    pub(crate) protocol: Option<TraceProtocol>,
+    pub(crate) max_hops: Option<u8>,
+    pub(crate) probes_per_hop: Option<u8>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) port: Option<u16>,
+    pub(crate) reverse_names: Option<bool>,
+    pub(crate) family: Family,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DnsTransport {
+    Udp,
+    Tcp,
+    Tls,
+    Https,
+    System,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Dns {
+    pub(crate) name: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) transport: Option<DnsTransport>,
+    pub(crate) record_types: Option<Vec<String>>,
+    pub(crate) expect_rcodes: Vec<String>,
+    pub(crate) expect_answers: Vec<String>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) random_prefix: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Engine {
+    Responder,
+    Ndt7,
+    Iperf3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Direction {
+    Both,
+    Down,
+    Up,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Bandwidth {
+    pub(crate) engine: Option<Engine>,
+    pub(crate) port: Option<u16>,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) duration: Option<Span>,
+    pub(crate) streams: Option<u8>,
+    pub(crate) max_run: Option<Size>,
+    pub(crate) max_day: Option<Size>,
+    pub(crate) credential: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tcp {
+    pub(crate) port: Option<u16>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) family: Family,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    pub(crate) tls: Option<bool>,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) expect_status: Vec<u16>,
+    pub(crate) expect_body: Option<String>,
+    pub(crate) max_redirects: Option<u8>,
+    pub(crate) verify_tls: Option<bool>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) family: Family,
+}
