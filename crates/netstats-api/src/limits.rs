@@ -1,0 +1,80 @@
+//! What the door takes at most. Each limit has a test of what happens past it (`tests/limits.rs`).
+
+use std::time::Duration;
+
+/// Limits of the server. `Default` is what the product ships with; the config file can change each.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request's head (431 past it).
+    pub head_bytes: usize,
+    /// Header fields of a request (431 past it).
+    pub head_fields: usize,
+    /// From a request's first byte to the end of its head (the connection is closed past it).
+    pub head_time: Duration,
+    /// Bytes of a request's body (413 past it).
+    pub body_bytes: usize,
+    /// From the end of the head to the end of the body (408 past it).
+    pub body_time: Duration,
+    /// How long a connection may be kept without a request (closed past it).
+    pub idle_time: Duration,
+    /// How long a client may leave a response unread; 8 KiB read buy another second (closed past it).
+    pub write_time: Duration,
+    /// How long a handler may take (503 past it).
+    pub handler_time: Duration,
+    /// Connections that are not WebSockets (503 past it).
+    pub connections: usize,
+    /// Of them from one address; IPv6 by /64 (503 past it).
+    pub connections_per_address: usize,
+    /// WebSockets (503 past it).
+    pub sockets: usize,
+    /// Bytes of a WebSocket message from a client (close 1009 past it).
+    pub message_bytes: usize,
+    /// Messages a second from a WebSocket client, averaged over ten (close 1008 past it).
+    pub messages_per_s: u32,
+    /// Subscriptions of one WebSocket (error `too_many_subscriptions` past it).
+    pub subscriptions: usize,
+    /// From one ping and heartbeat to the next on a quiet WebSocket.
+    pub heartbeat: Duration,
+    /// How long a WebSocket client may leave messages unread (close 1013 past it).
+    pub socket_write_time: Duration,
+    /// Rows of one answer of `GET /api/jobs/{id}/metrics` (`limit` is held to it).
+    pub rows: usize,
+    /// How long a stop waits for requests under way.
+    pub stop_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 16 * 1024,
+            head_fields: 64,
+            head_time: Duration::from_secs(10),
+            body_bytes: 1024 * 1024,
+            body_time: Duration::from_secs(30),
+            idle_time: Duration::from_secs(60),
+            write_time: Duration::from_secs(30),
+            handler_time: Duration::from_secs(30),
+            connections: 256,
+            connections_per_address: 32,
+            sockets: 512,
+            message_bytes: 64 * 1024,
+            messages_per_s: 20,
+            subscriptions: 64,
+            heartbeat: Duration::from_secs(20),
+            socket_write_time: Duration::from_secs(10),
+            rows: 100_000,
+            stop_time: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Bytes of a path (414 past it).
+pub(crate) const MAX_PATH_BYTES: usize = 2_048;
+/// Bytes of a query string (414 past it).
+pub(crate) const MAX_QUERY_BYTES: usize = 8_192;
+/// Parameters of a query string (400 past it).
+pub(crate) const MAX_QUERY_PARAMETERS: usize = 64;
+/// Nesting of a JSON body (400 past it).
+pub(crate) const MAX_JSON_DEPTH: usize = 32;
+/// Bytes of a response that the client may leave in its socket for each further second.
+pub(crate) const SLOWEST_READER_BYTES_PER_S: u64 = 8 * 1024;

@@ -1,0 +1,196 @@
+//! One table of routes. The routing table of tide is filled from it, and so are `Allow`, the nearest path of a 404 and
+//! the tests that walk every route.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{HeaderMap, Method, StatusCode};
+
+use crate::path::Query;
+use crate::problem::Problem;
+use crate::reply::Reply;
+
+/// What came in, checked and decoded. It travels through tide as an extension: no remote header byte reaches
+/// http-types.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// The raw path; checked, see [`crate::path::check_path`].
+    pub(crate) path: String,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The `:id` of the path, decoded.
+    pub(crate) id: String,
+}
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
+
+/// One method of one path.
+pub(crate) struct Route<S> {
+    pub(crate) method: Method,
+    /// In tide's words: `/api/jobs/:id`.
+    pub(crate) path: &'static str,
+    /// Content types that a body may have.
+    pub(crate) takes: &'static [&'static str],
+    pub(crate) run: Box<dyn Fn(Arc<S>, Call) -> Answer + Send + Sync>,
+}
+
+/// A route with a JSON body or none.
+pub(crate) fn route<S, F>(
+    method: Method,
+    path: &'static str,
+    run: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
+) -> Route<S>
+where
+    F: Future<Output = Result<Reply, Problem>> + Send + 'static,
+{
+    Route { method, path, takes: &["application/json"], run: Box::new(move |state, call| Box::pin(run(state, call))) }
+}
+
+/// The routes and what answers where there is none.
+pub(crate) struct Table<S> {
+    routes: Vec<Arc<Route<S>>>,
+    /// Answers for paths that are not in the table: the UI's files.
+    assets: fn(&Call) -> Option<Reply>,
+}
+
+impl<S: Send + Sync + 'static> Table<S> {
+    pub(crate) fn new(routes: Vec<Route<S>>, assets: fn(&Call) -> Option<Reply>) -> Self {
+        Self { routes: routes.into_iter().map(Arc::new).collect(), assets }
+    }
+
+    /// All routes, for tests and documents that must not miss one.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (&Method, &'static str)> {
+        self.routes.iter().map(|route| (&route.method, route.path))
+    }
+
+    fn at<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Arc<Route<S>>> {
+        self.routes.iter().filter(move |route| matches(route.path, path))
+    }
+
+    /// `GET, HEAD, OPTIONS, POST`; none where the path is nobody's.
+    fn allow(&self, path: &str) -> Option<HeaderValue> {
+        let mut methods: Vec<&str> = self.at(path).map(|route| route.method.as_str()).collect();
+        if methods.is_empty() {
+            return None;
+        }
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        methods.sort_unstable();
+        methods.dedup();
+        HeaderValue::from_str(&methods.join(", ")).ok()
+    }
+
+    /// What answers when no route of the method and path is there: OPTIONS, 405, the UI's files, 404.
+    fn otherwise(&self, call: &Call) -> Result<Reply, Problem> {
+        if let Some(allow) = self.allow(&call.path) {
+            if call.method == Method::OPTIONS {
+                return Ok(Reply::new(StatusCode::NO_CONTENT).header(ALLOW, allow));
+            }
+            let text = allow.to_str().unwrap_or_default().to_owned();
+            return Err(Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                format!("{} does not take {}", call.path, call.method),
+            )
+            .accepted(text)
+            .header(ALLOW, allow));
+        }
+        if let Some(reply) = (self.assets)(call) {
+            const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+            return match call.method {
+                Method::GET => Ok(reply),
+                Method::OPTIONS => Ok(Reply::new(StatusCode::NO_CONTENT).header(ALLOW, ALLOWED)),
+                _ => Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "a file is only read")
+                    .accepted("GET, HEAD, OPTIONS")
+                    .header(ALLOW, ALLOWED)),
+            };
+        }
+        let problem = Problem::not_found(format!("there is nothing at {}", call.path));
+        Err(crate::nearest::hint(problem, &call.path, self.routes.iter().map(|route| route.path)))
+    }
+
+    /// Fills tide's routing table.
+    pub(crate) fn mount(self: Arc<Self>, state: Arc<S>) -> tide::Server<()> {
+        let mut app = tide::new();
+        for route in &self.routes {
+            let (route, state) = (route.clone(), state.clone());
+            let method = route.method.as_str().parse().expect("the methods of our routes are known to http-types");
+            app.at(route.path).method(method, move |request: tide::Request<()>| {
+                let (route, state) = (route.clone(), state.clone());
+                async move { Ok(carry(run(&route, state, request).await)) }
+            });
+        }
+        for path in ["/", "*"] {
+            let table = self.clone();
+            app.at(path).all(move |mut request: tide::Request<()>| {
+                let reply = take(&mut request).and_then(|call| table.otherwise(&call));
+                async move { Ok(carry(reply)) }
+            });
+        }
+        app
+    }
+}
+
+async fn run<S>(route: &Route<S>, state: Arc<S>, mut request: tide::Request<()>) -> Result<Reply, Problem> {
+    let mut call = take(&mut request)?;
+    if let Ok(raw) = request.param("id") {
+        call.id = crate::path::decode(raw, false).map_err(|why| Problem::malformed(format!("the path {why}")))?;
+    }
+    check_content_type(&call, route.takes)?;
+    (route.run)(state, call).await
+}
+
+/// A body says that it is of a type the route takes. A form of a foreign page cannot say so without asking first
+/// (CORS preflight), which nobody here answers.
+fn check_content_type(call: &Call, takes: &'static [&'static str]) -> Result<(), Problem> {
+    let given = match call.headers.get(hyper::header::CONTENT_TYPE) {
+        None if call.body.is_empty() => return Ok(()),
+        None => "",
+        Some(value) => value.to_str().unwrap_or_default(),
+    };
+    let mime = given.split(';').next().unwrap_or_default().trim();
+    if call.method == Method::GET || takes.iter().any(|taken| mime.eq_ignore_ascii_case(taken)) {
+        return Ok(());
+    }
+    let accepted = takes.join(", ");
+    let hint = format!("send the header Content-Type: {} (in Python: requests.post(url, json=...))", takes[0]);
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "content-type",
+        format!("the body is said to be {:?}", mime.chars().take(80).collect::<String>()),
+    )
+    .field("content-type")
+    .accepted(accepted)
+    .hint(hint))
+}
+
+fn take(request: &mut tide::Request<()>) -> Result<Call, Problem> {
+    request.ext_mut::<Option<Call>>().and_then(Option::take).ok_or_else(Problem::internal)
+}
+
+/// What travels back through tide as an extension of its response.
+pub(crate) struct Carried(pub(crate) Result<Reply, Problem>);
+
+fn carry(reply: Result<Reply, Problem>) -> tide::Response {
+    let mut response = tide::Response::new(200);
+    response.insert_ext(std::sync::Mutex::new(Some(Carried(reply))));
+    response
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(p), Some(s)) if p == s || (p.starts_with(':') && !s.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
