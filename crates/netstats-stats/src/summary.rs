@@ -1,0 +1,168 @@
+//! Exact descriptions of a set of values.
+
+/// A figure that is not given, because too few values would carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("n too small: {has} values, {needs} needed")]
+pub struct TooFew {
+    /// Values there are.
+    pub has: usize,
+    /// Values it takes.
+    pub needs: usize,
+}
+
+/// What a set of values looks like. Units are the caller's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// How many values.
+    pub n: usize,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub median: f64,
+    /// Sample standard deviation (n - 1); from two values on.
+    pub stddev: Option<f64>,
+    /// 95th percentile; from 20 values on.
+    pub p95: Result<f64, TooFew>,
+    /// 99th percentile; from 100 values on.
+    pub p99: Result<f64, TooFew>,
+}
+
+/// Describes `values`; none if there are none or one is not finite.
+#[must_use]
+pub fn summarise(values: &[f64]) -> Option<Summary> {
+    let sorted = sorted(values)?;
+    let (min, max) = (*sorted.first()?, *sorted.last()?);
+    Some(Summary {
+        n: sorted.len(),
+        min,
+        max,
+        mean: mean(values)?,
+        median: quantile(&sorted, 0.5)?,
+        stddev: stddev(values),
+        p95: percentile(&sorted, 0.95),
+        p99: percentile(&sorted, 0.99),
+    })
+}
+
+/// The values in ascending order; none if one is not finite.
+#[must_use]
+pub fn sorted(values: &[f64]) -> Option<Vec<f64>> {
+    if !values.iter().all(|value| value.is_finite()) {
+        return None;
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    Some(sorted)
+}
+
+/// Sum with the error of each addition carried along (Neumaier), so that a million values add up as well as ten.
+pub(crate) fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (mut total, mut carry) = (0.0_f64, 0.0_f64);
+    for value in values {
+        let next = total + value;
+        carry += if total.abs() >= value.abs() { (total - next) + value } else { (value - next) + total };
+        total = next;
+    }
+    total + carry
+}
+
+/// A count as a float: exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(crate) const fn count(n: usize) -> f64 {
+    n as f64
+}
+
+/// Arithmetic mean; none of nothing, or where a value is not finite.
+#[must_use]
+pub fn mean(values: &[f64]) -> Option<f64> {
+    let mean = sum(values.iter().copied()) / count(values.len());
+    (!values.is_empty() && mean.is_finite()).then_some(mean)
+}
+
+/// Sample standard deviation (n - 1), in two passes; none below two values.
+#[must_use]
+pub fn stddev(values: &[f64]) -> Option<f64> {
+    if values.len() < 2 {
+        return None;
+    }
+    let mean = mean(values)?;
+    let squares = sum(values.iter().map(|value| (value - mean) * (value - mean)));
+    Some((squares / count(values.len() - 1)).sqrt())
+}
+
+/// The `q`-quantile (0 to 1) of values in ascending order, by linear interpolation: type 7 of Hyndman and Fan (1996),
+/// the default of NumPy, R and Excel. None of nothing, or for a `q` outside 0 to 1.
+#[must_use]
+pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    if !(0.0..=1.0).contains(&q) {
+        return None;
+    }
+    let place = q * count(sorted.len().checked_sub(1)?);
+    let (low, part) = (index(place), place.fract());
+    let (below, above) = (sorted[low], sorted[(low + 1).min(sorted.len() - 1)]);
+    Some(below + (above - below) * part)
+}
+
+/// The whole part of a place in a slice.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place is 0 to a slice's length")]
+pub(crate) const fn index(place: f64) -> usize {
+    place as usize
+}
+
+/// How many values a `q`-quantile takes to say something: one at least has to lie beyond it on average, so 20 for p95
+/// and p5, 100 for p99 and p1. The median takes one.
+#[must_use]
+pub fn percentile_needs(q: f64) -> usize {
+    let tail = q.min(1.0 - q);
+    // Exact where q is a decimal fraction: 1/(1 - 0.95) is a little more than 20 in binary.
+    if tail >= 0.5 || tail <= 0.0 { 1 } else { index((1.0 / tail - 1e-6).ceil()) }
+}
+
+/// As [`quantile`], refused where there are fewer values than [`percentile_needs`].
+///
+/// # Errors
+/// Too few values.
+pub fn percentile(sorted: &[f64], q: f64) -> Result<f64, TooFew> {
+    let too_few = TooFew { has: sorted.len(), needs: percentile_needs(q) };
+    if sorted.len() < too_few.needs {
+        return Err(too_few);
+    }
+    quantile(sorted, q).ok_or(too_few)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_takes_enough_values() {
+        assert_eq!([0.5, 0.25, 0.05, 0.95, 0.99, 0.01, 0.999].map(percentile_needs), [1, 4, 20, 20, 100, 100, 1_000]);
+        let few: Vec<f64> = (0..19).map(f64::from).collect();
+        assert_eq!(percentile(&few, 0.95), Err(TooFew { has: 19, needs: 20 }));
+        assert_eq!(percentile(&few, 0.95).unwrap_err().to_string(), "n too small: 19 values, 20 needed");
+        let enough: Vec<f64> = (0..20).map(f64::from).collect();
+        assert!((percentile(&enough, 0.95).unwrap() - 18.05).abs() < 1e-12);
+        let (few, enough): (Vec<_>, Vec<_>) = ((0..99).map(f64::from).collect(), (0..100).map(f64::from).collect());
+        assert!(percentile(&few, 0.99).is_err());
+        assert!(percentile(&enough, 0.99).is_ok());
+    }
+
+    #[test]
+    fn nothing_and_what_is_no_number_have_no_summary() {
+        assert_eq!(summarise(&[]), None);
+        assert_eq!(summarise(&[1.0, f64::NAN]), None);
+        assert_eq!(summarise(&[1.0, f64::INFINITY]), None);
+        assert_eq!(summarise(&[7.0]).unwrap().stddev, None);
+        assert_eq!(quantile(&[1.0, 2.0], 1.5), None);
+        assert_eq!(quantile(&[1.0, 2.0], 1.0), Some(2.0));
+    }
+
+    #[test]
+    fn a_sum_does_not_forget_small_values() {
+        assert_eq!(sum([1.0, 1e100, 1.0, -1e100]), 2.0);
+    }
+}
