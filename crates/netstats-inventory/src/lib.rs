@@ -1,1 +1,43 @@
-//! netstats-inventory
+//! Destinations and jobs: the view of the config events, the pure function that decides commands, and the pure
+//! arithmetic of slots.
+//!
+//! ```
+//! use netstats_event::{DestinationSpec, Envelope, Meta, Position, Timestamp};
+//! use netstats_inventory::{Command, Inventory, Policy, decide};
+//!
+//! let mut inventory = Inventory::default();
+//! let spec = DestinationSpec { name: "dns".into(), host: "192.0.2.53".into(), ..Default::default() };
+//! let add = Command::AddDestination(spec);
+//! let events = decide(&inventory, add, &Meta::by("api:local"), &Policy::default()).unwrap();
+//! for (position, event) in (1..).map(Position).zip(events) {
+//!     inventory.apply(&Envelope { position, recorded_at: Timestamp::from_secs(1_700_000_000), event });
+//! }
+//! assert_eq!(inventory.find_destination("DNS").unwrap().spec.host, "192.0.2.53");
+//! ```
+//!
+//! # It is not
+//! - aware of samples, HTTP or files: a config file arrives as a [`DesiredState`], made at the doors;
+//! - a scheduler: it says which slots a job has, the collector runs them;
+//! - a clock: every function that depends on the time is given it.
+
+mod command;
+mod decide;
+mod fold;
+mod host;
+mod limits;
+mod model;
+mod query;
+mod rows;
+mod slots;
+mod validate;
+mod window;
+
+pub use command::{Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind, Starter};
+pub use decide::decide;
+pub use fold::InventoryProjector;
+pub use host::canonical_host;
+pub use limits::*;
+pub use model::{Destination, Inventory, Job};
+pub use query::{Change, InventoryHandle};
+pub use slots::{Slot, SlotRun, Slots, next_slot, phase, preview, probes};
+pub use window::{JobState, JobStatus, Window, is_active, job_state, job_status, next_change};

@@ -1,0 +1,203 @@
+//! What may be asked of the inventory, and how it says no.
+
+use std::fmt;
+
+use netstats_event::{DestinationId, DestinationSpec, JobId, JobSpec};
+
+use crate::limits::{DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S};
+
+/// A wish. Whoever carries it out owns nothing by it: `managed_by` in a spec is set by `decide`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Add a destination; its id is the next free one.
+    AddDestination(DestinationSpec),
+    /// Replace all of a destination's description.
+    ChangeDestination {
+        /// Which.
+        id: DestinationId,
+        /// All that it shall be.
+        spec: DestinationSpec,
+    },
+    /// Remove a destination, and take it out of the jobs that name it. Its samples stay.
+    RemoveDestination {
+        /// Which.
+        id: DestinationId,
+    },
+    /// Add a job; its id is the next free one.
+    AddJob(JobSpec),
+    /// Replace all of a job's description.
+    ChangeJob {
+        /// Which.
+        id: JobId,
+        /// All that it shall be.
+        spec: JobSpec,
+    },
+    /// Remove a job. Its samples stay.
+    RemoveJob {
+        /// Which.
+        id: JobId,
+    },
+    /// Enable a job.
+    StartJob {
+        /// Which.
+        id: JobId,
+    },
+    /// Disable a job.
+    StopJob {
+        /// Which.
+        id: JobId,
+    },
+    /// Make the entries that the config file manages what the file says.
+    ApplyConfig(DesiredState),
+}
+
+/// What the config file declares. The name is an entry's identity: an entry under a new name is a new entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DesiredState {
+    /// BLAKE3 of the file's text.
+    pub digest: [u8; 32],
+    /// All destinations that the file manages.
+    pub destinations: Vec<DestinationSpec>,
+    /// All jobs that the file manages.
+    pub jobs: Vec<DesiredJob>,
+    /// What an empty log is started with.
+    pub starter: Option<Starter>,
+}
+
+/// A job in the config file: ids are not known there, so its destinations are names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DesiredJob {
+    /// The job; `destinations` is left empty and filled from the names.
+    pub spec: JobSpec,
+    /// Destinations of the same file, by name.
+    pub destinations: Vec<String>,
+}
+
+/// Entries that are appended once, into an empty log, and are the user's from then on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starter {
+    /// Destinations.
+    pub destinations: Vec<DestinationSpec>,
+    /// Jobs; they name destinations of the starter or of the file.
+    pub jobs: Vec<DesiredJob>,
+}
+
+/// Limits that an operator may move (`limits` in the config file).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The shortest interval of a job, in seconds.
+    pub min_interval_s: u32,
+    /// Destinations at most.
+    pub max_destinations: usize,
+    /// Jobs at most.
+    pub max_jobs: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min_interval_s: DEFAULT_MIN_INTERVAL_S,
+            max_destinations: DEFAULT_MAX_DESTINATIONS,
+            max_jobs: DEFAULT_MAX_JOBS,
+        }
+    }
+}
+
+/// What kind of no it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RejectionKind {
+    /// The command itself is wrong, whatever the state (422 at the door).
+    Invalid,
+    /// The state does not allow it (409).
+    Conflict,
+    /// What it is about is not there (404).
+    NotFound,
+}
+
+/// A no: what is wrong, where, what is accepted, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Rejection {
+    /// What kind of no.
+    pub kind: RejectionKind,
+    /// The field, as a path: `interval_s`, `options.ping.packets`, and in a config file `jobs[2].interval_s`.
+    pub field: Option<String>,
+    /// What is wrong, in a sentence without a full stop.
+    pub message: String,
+    /// The accepted range or values.
+    pub accepted: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(accepted) = &self.accepted {
+            write!(f, " (accepted: {accepted})")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Rejection {
+    /// A no of that kind in those words.
+    #[must_use]
+    pub fn new(kind: RejectionKind, message: impl Into<String>) -> Self {
+        Self { kind, field: None, message: message.into(), accepted: None, hint: None }
+    }
+
+    /// The command is wrong in this field.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(RejectionKind::Invalid, message) }
+    }
+
+    /// The state does not allow it.
+    #[must_use]
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(RejectionKind::Conflict, message)
+    }
+
+    /// It is not there.
+    #[must_use]
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(RejectionKind::NotFound, message)
+    }
+
+    /// With the field.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// With what is accepted.
+    #[must_use]
+    pub fn accepting(mut self, accepted: impl Into<String>) -> Self {
+        self.accepted = Some(accepted.into());
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hinting(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same below a path: `jobs[2]` and `interval_s` make `jobs[2].interval_s`.
+    #[must_use]
+    pub fn under(mut self, path: &str) -> Self {
+        self.field = Some(match self.field {
+            Some(field) => format!("{path}.{field}"),
+            None => path.to_owned(),
+        });
+        self
+    }
+}

@@ -1,0 +1,200 @@
+//! Config events to state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use netstats_event::{
+    DestinationId, DestinationSpec, Envelope, Event, Family, JobId, JobSpec, Meta, Position, Timestamp,
+};
+use netstats_projector::{Error, Projector, RowBatch, RowReader};
+
+use crate::model::{Destination, Inventory, Job, name_key};
+use crate::query::{Change, InventoryHandle, Shared};
+use crate::rows;
+
+/// Numbers of config kinds: those of a newer program move the position too, so that nothing is decided on a state
+/// that misses them unseen.
+const CONFIG_KINDS: std::ops::Range<u16> = 100..200;
+
+/// The number of a config event's kind; none for other events.
+fn config_kind(event: &Event) -> Option<u16> {
+    match event {
+        Event::Unknown { kind, .. } => CONFIG_KINDS.contains(kind).then_some(*kind),
+        _ => event.kind().filter(|kind| kind.family() == Family::Config).map(netstats_event::Kind::code),
+    }
+}
+
+impl Inventory {
+    /// Folds one event. Other families leave no trace. Total: an event about an entry that is not there (which
+    /// `decide` never makes) changes nothing but the position.
+    pub fn apply(&mut self, envelope: &Envelope) {
+        if config_kind(&envelope.event).is_none() {
+            return;
+        }
+        let (position, at) = (envelope.position, envelope.recorded_at);
+        self.position = position;
+        match &envelope.event {
+            Event::DestinationAdded(e) => self.put_destination(e.id, &e.spec, position, at),
+            Event::DestinationChanged(e) if self.destinations.contains_key(&e.id) => {
+                self.put_destination(e.id, &e.spec, position, at);
+            }
+            Event::DestinationRemoved(e) => {
+                if let Some(old) = self.destinations.remove(&e.id) {
+                    forget(&mut self.destination_names, &old.spec.name, e.id);
+                }
+            }
+            Event::JobAdded(e) => self.put_job(e.id, &e.spec, &e.meta, position, at),
+            Event::JobChanged(e) if self.jobs.contains_key(&e.id) => {
+                self.put_job(e.id, &e.spec, &e.meta, position, at);
+            }
+            Event::JobRemoved(e) => {
+                if let Some(old) = self.jobs.remove(&e.id) {
+                    forget(&mut self.job_names, &old.spec.name, e.id);
+                }
+            }
+            Event::JobStarted(e) => self.switch_job(e.job, true, &e.meta, position, at),
+            Event::JobStopped(e) => self.switch_job(e.job, false, &e.meta, position, at),
+            Event::ConfigApplied(e) => {
+                self.config_digest = Some(e.digest);
+                self.starter_applied |= e.starter;
+            }
+            _ => {}
+        }
+    }
+
+    fn put_destination(&mut self, id: DestinationId, spec: &DestinationSpec, position: Position, at: Timestamp) {
+        let old = self.destinations.get(&id);
+        let (created_at, added) = old.map_or((at, position), |old| (old.created_at, old.added));
+        self.insert_destination(Destination {
+            id,
+            spec: spec.clone(),
+            created_at,
+            updated_at: at,
+            added,
+            changed: position,
+        });
+    }
+
+    fn put_job(&mut self, id: JobId, spec: &JobSpec, meta: &Meta, position: Position, at: Timestamp) {
+        let job = match self.jobs.get(&id) {
+            Some(old) if old.spec.enabled == spec.enabled => {
+                Job { spec: spec.clone(), updated_at: at, changed: position, ..Job::clone(old) }
+            }
+            old => Job {
+                id,
+                spec: spec.clone(),
+                created_at: old.map_or(at, |old| old.created_at),
+                updated_at: at,
+                added: old.map_or(position, |old| old.added),
+                changed: position,
+                enabled_since: spec.enabled.then_some(at),
+                enabled_changed: position,
+                enabled_changed_at: at,
+                enabled_by: meta.clone(),
+            },
+        };
+        self.insert_job(job);
+    }
+
+    fn switch_job(&mut self, id: JobId, enabled: bool, meta: &Meta, position: Position, at: Timestamp) {
+        if let Some(old) = self.jobs.get(&id) {
+            let mut spec = old.spec.clone();
+            spec.enabled = enabled;
+            self.put_job(id, &spec, meta, position, at);
+        }
+    }
+
+    pub(crate) fn insert_destination(&mut self, destination: Destination) {
+        let id = destination.id;
+        self.next_destination = self.next_destination.max(DestinationId(id.0.saturating_add(1)));
+        let key = name_key(&destination.spec.name);
+        if let Some(old) = self.destinations.insert(id, Arc::new(destination)) {
+            forget(&mut self.destination_names, &old.spec.name, id);
+        }
+        self.destination_names.insert(key, id);
+    }
+
+    pub(crate) fn insert_job(&mut self, job: Job) {
+        let id = job.id;
+        self.next_job = self.next_job.max(JobId(id.0.saturating_add(1)));
+        let key = name_key(&job.spec.name);
+        if let Some(old) = self.jobs.insert(id, Arc::new(job)) {
+            forget(&mut self.job_names, &old.spec.name, id);
+        }
+        self.job_names.insert(key, id);
+    }
+}
+
+/// Takes a name out of the index if it still is this entry's.
+fn forget<Id: PartialEq>(names: &mut BTreeMap<String, Id>, name: &str, id: Id) {
+    let key = name_key(name);
+    if names.get(&key) == Some(&id) {
+        names.remove(&key);
+    }
+}
+
+/// The projector of the inventory.
+#[derive(Debug)]
+pub struct InventoryProjector {
+    shared: Arc<Shared>,
+    state: Arc<Inventory>,
+    /// What the rows do not hold yet.
+    dirty: Dirty,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    pub(crate) destinations: BTreeSet<DestinationId>,
+    pub(crate) jobs: BTreeSet<JobId>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl InventoryProjector {
+    /// The projector before the first event, and the handle for readers.
+    #[must_use]
+    pub fn new() -> (Self, InventoryHandle) {
+        let shared = Arc::new(Shared::default());
+        let handle = InventoryHandle { shared: Arc::clone(&shared) };
+        (Self { shared, state: Arc::default(), dirty: Dirty::default() }, handle)
+    }
+}
+
+impl Projector for InventoryProjector {
+    fn name(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn version(&self) -> u32 {
+        rows::VERSION
+    }
+
+    fn load(&mut self, rows: &dyn RowReader) -> Result<(), Error> {
+        let (inventory, changes) = rows::load(rows)?;
+        self.state = Arc::new(inventory);
+        self.dirty = Dirty::default();
+        self.shared.publish(Arc::clone(&self.state), |index| *index = changes);
+        Ok(())
+    }
+
+    fn apply(&mut self, events: &[Envelope]) {
+        let known = self.dirty.changes.len();
+        for envelope in events {
+            let Some(kind) = config_kind(&envelope.event) else { continue };
+            // Readers share the state: the first change of a run copies it (pointers only), the others do not.
+            Arc::make_mut(&mut self.state).apply(envelope);
+            let (destination, job) = (envelope.event.destination(), envelope.event.job());
+            self.dirty.destinations.extend(destination);
+            self.dirty.jobs.extend(job);
+            let (position, recorded_at) = (envelope.position, envelope.recorded_at);
+            self.dirty.changes.push(Change { position, recorded_at, kind, destination, job });
+        }
+        let new = &self.dirty.changes[known..];
+        if !new.is_empty() {
+            self.shared.publish(Arc::clone(&self.state), |index| index.extend_from_slice(new));
+        }
+    }
+
+    fn flush(&mut self, rows: &mut RowBatch) {
+        rows::flush(&self.state, &std::mem::take(&mut self.dirty), rows);
+    }
+}

@@ -1,0 +1,48 @@
+//! What destinations and jobs may ask for at most. Past a limit `decide` refuses with a [`crate::Rejection`] that
+//! names the field and the accepted range. Limits on text, tags and packets are the events' own
+//! (`netstats_event::MAX_*`); what an operator may want to move is in [`crate::Policy`].
+
+/// The default floor of a job's interval, in seconds; `limits.min_interval_s` may lower it to [`LOWEST_MIN_INTERVAL_S`].
+pub const DEFAULT_MIN_INTERVAL_S: u32 = 60;
+/// The lowest floor that an operator may set, in seconds.
+pub const LOWEST_MIN_INTERVAL_S: u32 = 1;
+/// The longest interval: a week, in seconds.
+pub const MAX_INTERVAL_S: u32 = 7 * 86_400;
+/// Destinations of one inventory, by default.
+pub const DEFAULT_MAX_DESTINATIONS: usize = 10_000;
+/// Jobs of one inventory, by default.
+pub const DEFAULT_MAX_JOBS: usize = 1_000;
+/// The shortest wait for an answer, in milliseconds.
+pub const MIN_TIMEOUT_MS: u32 = 10;
+/// The longest wait for an answer, in milliseconds.
+pub const MAX_TIMEOUT_MS: u32 = 60_000;
+/// The shortest time from one packet of a burst to the next, in milliseconds: measuring is not flooding.
+pub const MIN_SPACING_MS: u32 = 10;
+/// The longest time from one packet of a burst to the next, in milliseconds.
+pub const MAX_SPACING_MS: u32 = 60_000;
+/// The smallest ICMP payload in bytes: our nonce must fit.
+pub const MIN_PING_PAYLOAD_BYTES: u16 = 16;
+/// The largest ICMP payload in bytes that an IPv4 packet can carry.
+pub const MAX_PING_PAYLOAD_BYTES: u16 = 65_507;
+/// Probes for each hop of a traced route.
+pub const MAX_PROBES_PER_HOP: u8 = 10;
+/// Record types, response codes or answers in one DNS job.
+pub const MAX_DNS_LIST: usize = 16;
+/// The longest bandwidth test each way, in seconds.
+pub const MAX_BANDWIDTH_DURATION_S: u16 = 60;
+/// Parallel connections of one bandwidth test.
+pub const MAX_BANDWIDTH_STREAMS: u8 = 32;
+/// Characters of an HTTP path and query.
+pub const MAX_HTTP_PATH_CHARS: usize = 2_048;
+/// Characters of the text an HTTP body must hold.
+pub const MAX_HTTP_BODY_CHARS: usize = 1_024;
+/// Status codes that may be listed as right.
+pub const MAX_HTTP_STATUSES: usize = 64;
+/// Redirects followed.
+pub const MAX_HTTP_REDIRECTS: u8 = 5;
+/// Spans of a job's active hours.
+pub const MAX_ACTIVE_SPANS: usize = 128;
+/// Slots of one preview.
+pub const MAX_PREVIEW_SLOTS: usize = 1_000;
+/// Subscribers to inventory changes.
+pub const MAX_SUBSCRIBERS: usize = 64;

@@ -1,0 +1,165 @@
+//! The state that the config events make.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use netstats_event::{DestinationId, DestinationSpec, JobId, JobSpec, Meta, Position, Timestamp};
+
+/// A destination, as it is known at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Its number.
+    pub id: DestinationId,
+    /// Its description.
+    pub spec: DestinationSpec,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// The event that added it.
+    pub added: Position,
+    /// The event that last changed it (the one that added it, if none).
+    pub changed: Position,
+}
+
+/// A job, as it is known at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Its description.
+    pub spec: JobSpec,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed, started or stopped.
+    pub updated_at: Timestamp,
+    /// The event that added it.
+    pub added: Position,
+    /// The event that last changed, started or stopped it.
+    pub changed: Position,
+    /// Since when it has been enabled; none while it is disabled.
+    pub enabled_since: Option<Timestamp>,
+    /// The event that last enabled or disabled it.
+    pub enabled_changed: Position,
+    /// When that was.
+    pub enabled_changed_at: Timestamp,
+    /// Who did that, and why.
+    pub enabled_by: Meta,
+}
+
+/// Destinations and jobs at a position. Entries are shared: a clone copies pointers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The last config event folded in; samples do not move it.
+    pub position: Position,
+    /// Destinations by id.
+    pub destinations: BTreeMap<DestinationId, Arc<Destination>>,
+    /// Jobs by id.
+    pub jobs: BTreeMap<JobId, Arc<Job>>,
+    /// The id of the next destination. Ids are not used twice.
+    pub next_destination: DestinationId,
+    /// The id of the next job. Ids are not used twice.
+    pub next_job: JobId,
+    /// BLAKE3 of the config file that was last applied.
+    pub config_digest: Option<[u8; 32]>,
+    /// A config file's starter block was appended: it never is again.
+    pub starter_applied: bool,
+    /// Ids by name key, so that a lookup by name does not walk all entries.
+    pub(crate) destination_names: BTreeMap<String, DestinationId>,
+    pub(crate) job_names: BTreeMap<String, JobId>,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self {
+            position: Position::START,
+            destinations: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            next_destination: DestinationId(1),
+            next_job: JobId(1),
+            config_digest: None,
+            starter_applied: false,
+            destination_names: BTreeMap::new(),
+            job_names: BTreeMap::new(),
+        }
+    }
+}
+
+/// What makes two names the same: their lower case.
+pub(crate) fn name_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+impl Inventory {
+    /// The destination of that name, whatever its case.
+    #[must_use]
+    pub fn destination_by_name(&self, name: &str) -> Option<&Arc<Destination>> {
+        self.destinations.get(self.destination_names.get(&name_key(name))?)
+    }
+
+    /// The job of that name, whatever its case.
+    #[must_use]
+    pub fn job_by_name(&self, name: &str) -> Option<&Arc<Job>> {
+        self.jobs.get(self.job_names.get(&name_key(name))?)
+    }
+
+    /// The destination of that id or name. A name is never all digits, so there is no doubt.
+    #[must_use]
+    pub fn find_destination(&self, id_or_name: &str) -> Option<&Arc<Destination>> {
+        match parse_id(id_or_name) {
+            Some(id) => self.destinations.get(&DestinationId(id)),
+            None => self.destination_by_name(id_or_name),
+        }
+    }
+
+    /// The job of that id or name.
+    #[must_use]
+    pub fn find_job(&self, id_or_name: &str) -> Option<&Arc<Job>> {
+        match parse_id(id_or_name) {
+            Some(id) => self.jobs.get(&JobId(id)),
+            None => self.job_by_name(id_or_name),
+        }
+    }
+
+    /// What a job measures: the destinations that it names and those that carry one of its tags, by id, without
+    /// repeats. Paused ones are among them: they are members that rest.
+    #[must_use]
+    pub fn members(&self, job: &Job) -> Vec<DestinationId> {
+        self.members_of(&job.spec)
+    }
+
+    /// As [`Self::members`], for a description that is not a job yet.
+    #[must_use]
+    pub fn members_of(&self, spec: &JobSpec) -> Vec<DestinationId> {
+        let tagged = self
+            .destinations
+            .values()
+            .filter(|destination| destination.spec.tags.iter().any(|tag| spec.destination_tags.contains(tag)))
+            .map(|destination| destination.id);
+        let named = spec.destinations.iter().copied().filter(|id| self.destinations.contains_key(id));
+        let mut members: Vec<_> =
+            if spec.destination_tags.is_empty() { named.collect() } else { named.chain(tagged).collect() };
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
+    /// The jobs of which a destination is a member, by id.
+    #[must_use]
+    pub fn jobs_of(&self, destination: &Destination) -> Vec<JobId> {
+        self.jobs
+            .values()
+            .filter(|job| {
+                job.spec.destinations.binary_search(&destination.id).is_ok()
+                    || job.spec.destination_tags.iter().any(|tag| destination.spec.tags.contains(tag))
+            })
+            .map(|job| job.id)
+            .collect()
+    }
+}
+
+/// All digits is an id; one too large for an id is that of nothing.
+fn parse_id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(0))
+}

@@ -1,0 +1,230 @@
+//! The view's rows. Integers in keys are big-endian (rows in order of id), in values little-endian.
+//!
+//! ```text
+//! "m"              position u64, next destination u32, next job u32, flags u8 (1: starter applied, 2: digest known),
+//!                  digest 32 B
+//! "d" id u32       created_at i64, updated_at i64, added u64, changed u64, version u16, payload
+//! "j" id u32       the same, then enabled_changed u64, enabled_changed_at i64, version u16, payload
+//! "h" position u64 recorded_at i64, kind u16, destination u32 (0: none), job u32 (0: none)
+//! ```
+//! A payload is that of the `destination_added` or `job_added` event that would make the entry, in the event's own
+//! codec (its meta: who last enabled or disabled the job). A new version of either event raises [`VERSION`].
+
+use netstats_event::{
+    DestinationAdded, DestinationId, Event, JobAdded, JobId, Kind, Meta, Position, Timestamp, decode, encode,
+};
+use netstats_projector::{Error, ErrorKind, RowBatch, RowReader};
+
+use crate::fold::Dirty;
+use crate::model::{Destination, Inventory, Job};
+use crate::query::Change;
+
+/// Of fold and rows together.
+pub(crate) const VERSION: u32 = 1;
+
+/// `flags` of the meta row.
+const STARTER_APPLIED: u8 = 1;
+const DIGEST_KNOWN: u8 = 2;
+
+fn key(prefix: u8, id: u32) -> Vec<u8> {
+    let mut key = vec![prefix];
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// Puts what changed into `rows`; nothing if nothing did.
+pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
+    for id in &dirty.destinations {
+        match state.destinations.get(id) {
+            Some(destination) => rows.put(key(b'd', id.0), destination_row(destination)),
+            None => rows.remove(key(b'd', id.0)),
+        }
+    }
+    for id in &dirty.jobs {
+        match state.jobs.get(id) {
+            Some(job) => rows.put(key(b'j', id.0), job_row(job)),
+            None => rows.remove(key(b'j', id.0)),
+        }
+    }
+    for change in &dirty.changes {
+        let mut key = vec![b'h'];
+        key.extend_from_slice(&change.position.0.to_be_bytes());
+        let mut row = Vec::with_capacity(18);
+        row.extend_from_slice(&change.recorded_at.as_nanos().to_le_bytes());
+        row.extend_from_slice(&change.kind.to_le_bytes());
+        row.extend_from_slice(&change.destination.map_or(0, |id| id.0).to_le_bytes());
+        row.extend_from_slice(&change.job.map_or(0, |id| id.0).to_le_bytes());
+        rows.put(key, row);
+    }
+    if !dirty.changes.is_empty() {
+        let mut row = Vec::with_capacity(49);
+        row.extend_from_slice(&state.position.0.to_le_bytes());
+        row.extend_from_slice(&state.next_destination.0.to_le_bytes());
+        row.extend_from_slice(&state.next_job.0.to_le_bytes());
+        let starter = if state.starter_applied { STARTER_APPLIED } else { 0 };
+        row.push(starter | if state.config_digest.is_some() { DIGEST_KNOWN } else { 0 });
+        row.extend_from_slice(&state.config_digest.unwrap_or_default());
+        rows.put(*b"m", row);
+    }
+}
+
+fn head(created_at: Timestamp, updated_at: Timestamp, added: Position, changed: Position) -> Vec<u8> {
+    let mut row = Vec::with_capacity(512);
+    row.extend_from_slice(&created_at.as_nanos().to_le_bytes());
+    row.extend_from_slice(&updated_at.as_nanos().to_le_bytes());
+    row.extend_from_slice(&added.0.to_le_bytes());
+    row.extend_from_slice(&changed.0.to_le_bytes());
+    row
+}
+
+/// What was decoded can be encoded. Were it not so, the row would end here, `load` would refuse it, and the view would
+/// be folded from the log: slower, never wrong.
+fn push_payload(row: &mut Vec<u8>, event: &Event) {
+    if let Ok(draft) = encode(event, Timestamp::default()) {
+        row.extend_from_slice(&draft.version.to_le_bytes());
+        row.extend_from_slice(&draft.payload);
+    }
+}
+
+fn destination_row(destination: &Destination) -> Vec<u8> {
+    let mut row = head(destination.created_at, destination.updated_at, destination.added, destination.changed);
+    let event = DestinationAdded { id: destination.id, spec: destination.spec.clone(), meta: Meta::default() };
+    push_payload(&mut row, &event.into());
+    row
+}
+
+fn job_row(job: &Job) -> Vec<u8> {
+    let mut row = head(job.created_at, job.updated_at, job.added, job.changed);
+    row.extend_from_slice(&job.enabled_changed.0.to_le_bytes());
+    row.extend_from_slice(&job.enabled_changed_at.as_nanos().to_le_bytes());
+    let event = JobAdded { id: job.id, spec: job.spec.clone(), meta: job.enabled_by.clone() };
+    push_payload(&mut row, &event.into());
+    row
+}
+
+/// Takes integers off the front of a row.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        self.u64().map(Position)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        self.take().map(i64::from_le_bytes).map(Timestamp::from_nanos)
+    }
+
+    fn event(mut self, kind: Kind) -> Option<Event> {
+        let version = self.u16()?;
+        decode(kind.code(), version, self.0).ok()
+    }
+}
+
+fn read_destination(row: &[u8]) -> Option<Destination> {
+    let mut row = Cursor(row);
+    let (created_at, updated_at, added, changed) = (row.time()?, row.time()?, row.position()?, row.position()?);
+    match row.event(Kind::DestinationAdded)? {
+        Event::DestinationAdded(e) => {
+            Some(Destination { id: e.id, spec: e.spec, created_at, updated_at, added, changed })
+        }
+        _ => None,
+    }
+}
+
+fn read_job(row: &[u8]) -> Option<Job> {
+    let mut row = Cursor(row);
+    let (created_at, updated_at, added, changed) = (row.time()?, row.time()?, row.position()?, row.position()?);
+    let (enabled_changed, enabled_changed_at) = (row.position()?, row.time()?);
+    match row.event(Kind::JobAdded)? {
+        Event::JobAdded(e) => Some(Job {
+            id: e.id,
+            enabled_since: e.spec.enabled.then_some(enabled_changed_at),
+            spec: e.spec,
+            created_at,
+            updated_at,
+            added,
+            changed,
+            enabled_changed,
+            enabled_changed_at,
+            enabled_by: e.meta,
+        }),
+        _ => None,
+    }
+}
+
+fn read_change(key: &[u8], row: &[u8]) -> Option<Change> {
+    let position = Position(u64::from_be_bytes(key.get(1..)?.try_into().ok()?));
+    let mut row = Cursor(row);
+    let (recorded_at, kind) = (row.time()?, row.u16()?);
+    let (destination, job) = (row.u32()?, row.u32()?);
+    Some(Change {
+        position,
+        recorded_at,
+        kind,
+        destination: (destination != 0).then_some(DestinationId(destination)),
+        job: (job != 0).then_some(JobId(job)),
+    })
+}
+
+fn read_meta(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
+    let mut row = Cursor(row);
+    inventory.position = row.position()?;
+    inventory.next_destination = DestinationId(row.u32()?);
+    inventory.next_job = JobId(row.u32()?);
+    let [flags] = row.take()?;
+    let digest = row.take()?;
+    inventory.starter_applied = flags & STARTER_APPLIED != 0;
+    inventory.config_digest = (flags & DIGEST_KNOWN != 0).then_some(digest);
+    Some(())
+}
+
+/// The state that the rows hold.
+///
+/// # Errors
+/// Corrupt if a row cannot be read; as [`RowReader`].
+pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Error> {
+    let (mut inventory, mut changes) = (Inventory::default(), Vec::new());
+    scan(rows, b'd', &mut |_, row| read_destination(row).map(|entry| inventory.insert_destination(entry)))?;
+    scan(rows, b'j', &mut |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
+    scan(rows, b'h', &mut |key, row| read_change(key, row).map(|change| changes.push(change)))?;
+    if let Some(row) = rows.get(b"m")? {
+        read_meta(&mut inventory, &row).ok_or_else(|| unreadable(b"m"))?;
+    }
+    Ok((inventory, changes))
+}
+
+fn scan(rows: &dyn RowReader, prefix: u8, take: &mut dyn FnMut(&[u8], &[u8]) -> Option<()>) -> Result<(), Error> {
+    let mut broken = None;
+    rows.scan(&[prefix], &mut |key, row| {
+        let taken = take(key, row).is_some();
+        if !taken {
+            broken = Some(unreadable(key));
+        }
+        taken
+    })?;
+    broken.map_or(Ok(()), Err)
+}
+
+fn unreadable(key: &[u8]) -> Error {
+    let message =
+        format!("row {} of the inventory view cannot be read: the view is rebuilt from the log", key.escape_ascii());
+    Error::new(ErrorKind::Corrupt, message)
+}
