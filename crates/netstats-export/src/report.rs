@@ -162,7 +162,8 @@ impl Report {
         if let Some(row) = rows.iter().find(|row| matches!(row.detail, RowDetail::Traceroute { .. })) {
             self.add_path(envelope, row);
         }
-        let Some(row) = rows.iter().find(|row| matches!(row.metric, Metric::Ping | Metric::PacketLoss | Metric::Jitter))
+        let Some(row) =
+            rows.iter().find(|row| matches!(row.metric, Metric::Ping | Metric::PacketLoss | Metric::Jitter))
         else {
             return;
         };
@@ -235,7 +236,7 @@ impl DestinationReport {
             }
             RowStatus::Timeout | RowStatus::Unreachable | RowStatus::Refused => {
                 let last_good = self.last_good;
-                let outage = self.open_outage.get_or_insert_with(|| Outage {
+                let outage = self.open_outage.get_or_insert(Outage {
                     last_good,
                     from: row.at,
                     to: None,

@@ -23,17 +23,8 @@ use raw::RawSheet;
 pub struct XlsxFailure(#[from] XlsxError);
 
 /// Sheets before the raw data, in order.
-const SHEETS: [&str; 9] = [
-    "Summary",
-    "Statistics",
-    "Success rate",
-    "Response time",
-    "Distribution",
-    "Heatmap",
-    "Outages",
-    "Paths",
-    "About",
-];
+const SHEETS: [&str; 9] =
+    ["Summary", "Statistics", "Success rate", "Response time", "Distribution", "Heatmap", "Outages", "Paths", "About"];
 
 /// Makes the report as an Excel workbook.
 pub struct XlsxReport {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use netstats_event::DestinationId;
 use netstats_stats::{percentile, quantile};
 use rust_xlsxwriter::{
-    Chart, ChartEmptyCells, ChartFormat, ChartLegendPosition, ChartLine, ChartType, Color, ConditionalFormat3ColorScale,
-    Worksheet, XlsxError,
+    Chart, ChartEmptyCells, ChartFormat, ChartLegendPosition, ChartLine, ChartType, Color,
+    ConditionalFormat3ColorScale, Worksheet, XlsxError,
 };
 
 use super::looks::{Looks, PALETTE, begin, serial, set_up_print, text};
@@ -50,7 +50,9 @@ pub(super) fn response_time(
     looks: &Looks,
 ) -> Result<BTreeMap<DestinationId, SeriesPlace>, XlsxError> {
     let minutes = report.bucket.as_secs() / 60;
-    let note = format!("Median and 95th percentile of all round trips in each {minutes} min, in ms. p95 from 20 round trips on. The chart shows the first {MAX_CHART_SERIES} destinations.");
+    let note = format!(
+        "Median and 95th percentile of all round trips in each {minutes} min, in ms. p95 from 20 round trips on. The chart shows the first {MAX_CHART_SERIES} destinations."
+    );
     let with_rtts: Vec<(&DestinationId, &DestinationReport)> =
         report.destinations.iter().filter(|(_, destination)| !destination.buckets.is_empty()).collect();
     let names: Vec<String> = with_rtts
@@ -60,10 +62,16 @@ pub(super) fn response_time(
     let headers: Vec<(&str, f64)> =
         std::iter::once(("From", 24.0)).chain(names.iter().map(|name| (name.as_str(), 14.0))).collect();
     let first_row = begin(sheet, "Response time", &note, &headers, looks)?;
-    let times: BTreeSet<u32> = with_rtts.iter().flat_map(|(_, destination)| destination.buckets.keys().copied()).collect();
+    let times: BTreeSet<u32> =
+        with_rtts.iter().flat_map(|(_, destination)| destination.buckets.keys().copied()).collect();
     let mut rows = BTreeMap::new();
     for (row, bucket) in (first_row..).zip(times) {
-        sheet.write_number_with_format(row, 0, serial(&report.head.time_zone, report.bucket_start(bucket)), &looks.time)?;
+        sheet.write_number_with_format(
+            row,
+            0,
+            serial(&report.head.time_zone, report.bucket_start(bucket)),
+            &looks.time,
+        )?;
         rows.insert(bucket, row);
     }
     let last_row = first_row + u32::try_from(rows.len()).unwrap_or(0).saturating_sub(1);
@@ -155,11 +163,10 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
 
 /// How the round trips are spread: bins that grow by a fixed factor, so that 1 ms and 1 s both have detail.
 pub(super) fn distribution(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Result<(), XlsxError> {
-    /// Upper ends in microseconds: 1, 1.5, 2, 3, 5, 7 times each power of ten.
+    /// Upper ends in microseconds: 1, 1.5, 2, 3, 5, 7 times each power of ten, from 10 us to 700 s.
     fn bins(smallest: u32, largest: u32) -> Vec<u64> {
         const STEPS: [u64; 6] = [10, 15, 20, 30, 50, 70];
-        let ends = (0..8).flat_map(|power| STEPS.map(|step| step * 10_u64.pow(power) / 10 * 10)).map(|end| end.max(1));
-        let ends: Vec<u64> = ends.collect();
+        let ends: Vec<u64> = (0..8).flat_map(|power| STEPS.map(|step| step * 10_u64.pow(power))).collect();
         let first = ends.iter().position(|end| *end > u64::from(smallest)).unwrap_or(0);
         let last = ends.iter().position(|end| *end > u64::from(largest)).unwrap_or(ends.len() - 1);
         ends[first..=last].to_vec()

@@ -68,13 +68,7 @@ impl Figures {
 }
 
 /// Writes a number, or leaves the cell empty.
-fn number(
-    sheet: &mut Worksheet,
-    row: u32,
-    column: u16,
-    value: Option<f64>,
-    format: &Format,
-) -> Result<(), XlsxError> {
+fn number(sheet: &mut Worksheet, row: u32, column: u16, value: Option<f64>, format: &Format) -> Result<(), XlsxError> {
     if let Some(value) = value.filter(|value| value.is_finite()) {
         sheet.write_number_with_format(row, column, value, format)?;
     }
@@ -118,7 +112,12 @@ pub(super) fn summary(
         ("Median over time", 26.0),
     ];
     sheet.write_string_with_format(0, 0, text(&report.head.title), &looks.title)?;
-    sheet.write_string_with_format(1, 0, text(&format!("{}. {}", range_in_words(report), report.head.scope)), &looks.note)?;
+    sheet.write_string_with_format(
+        1,
+        0,
+        text(&format!("{}. {}", range_in_words(report), report.head.scope)),
+        &looks.note,
+    )?;
     set_up_print(sheet, None)?;
     let mut row = 3;
     for sentence in verdict(report) {
@@ -197,9 +196,10 @@ fn verdict(report: &Report) -> Vec<String> {
             interval.high * 100.0,
         ));
     }
-    let worst = pinged.iter().filter(|d| d.loss.lost > 0).max_by(|a, b| {
-        a.loss.ratio().unwrap_or(0.0).total_cmp(&b.loss.ratio().unwrap_or(0.0))
-    });
+    let worst = pinged
+        .iter()
+        .filter(|d| d.loss.lost > 0)
+        .max_by(|a, b| a.loss.ratio().unwrap_or(0.0).total_cmp(&b.loss.ratio().unwrap_or(0.0)));
     sentences.push(worst.map_or_else(
         || "No destination lost a ping.".to_owned(),
         |worst| {
@@ -256,9 +256,10 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
         ("Slots inconclusive", 12.0),
         ("Availability %", 12.0),
     ];
-    let note = "Percentiles need 20 (p95) or 100 (p99) round trips; an empty cell is undefined. Definitions: sheet About.";
-    let mut row = begin(sheet, "Statistics", note, &HEADERS, looks)?;
-    for destination in report.destinations.values() {
+    let note =
+        "Percentiles need 20 (p95) or 100 (p99) round trips; an empty cell is undefined. Definitions: sheet About.";
+    let first = begin(sheet, "Statistics", note, &HEADERS, looks)?;
+    for (row, destination) in (first..).zip(report.destinations.values()) {
         let figures = Figures::of(destination);
         let (slots, loss) = (destination.slots, destination.loss);
         sheet.write_string(row, 0, text(&destination.name))?;
@@ -290,7 +291,6 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
         for (column, (value, format)) in (1..).zip(values) {
             number(sheet, row, column, value, format)?;
         }
-        row += 1;
     }
     Ok(())
 }
