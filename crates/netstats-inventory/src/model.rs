@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use netstats_event::{DestinationId, DestinationSpec, JobId, JobSpec, Meta, Position, Timestamp};
 
+use crate::command::{Rejection, RejectionKind};
+use crate::validate::did_you_mean;
+
 /// A destination, as it is known at a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
@@ -119,6 +122,40 @@ impl Inventory {
             Some(id) => self.jobs.get(&JobId(id)),
             None => self.job_by_name(id_or_name),
         }
+    }
+
+    /// As [`Self::find_destination`], with a no that names the nearest.
+    ///
+    /// # Errors
+    /// `NotFound`: there is none.
+    pub fn resolve_destination(&self, id_or_name: &str) -> Result<&Arc<Destination>, Rejection> {
+        self.find_destination(id_or_name).ok_or_else(|| {
+            let no = Rejection::not_found(format!("there is no destination {id_or_name:?}"));
+            did_you_mean(no, id_or_name, self.destinations.values().map(|destination| &destination.spec.name))
+        })
+    }
+
+    /// As [`Self::find_job`], with a no that names the nearest.
+    ///
+    /// # Errors
+    /// `NotFound`: there is none.
+    pub fn resolve_job(&self, id_or_name: &str) -> Result<&Arc<Job>, Rejection> {
+        self.find_job(id_or_name).ok_or_else(|| {
+            let no = Rejection::not_found(format!("there is no job {id_or_name:?}"));
+            did_you_mean(no, id_or_name, self.jobs.values().map(|job| &job.spec.name))
+        })
+    }
+
+    /// The ids of a job's destinations, given by id or name.
+    ///
+    /// # Errors
+    /// Invalid: one is not there (`destinations[2]`).
+    pub fn resolve_destinations(&self, ids_or_names: &[String]) -> Result<Vec<DestinationId>, Rejection> {
+        let resolve = |(i, text): (usize, &String)| match self.resolve_destination(text) {
+            Ok(destination) => Ok(destination.id),
+            Err(no) => Err(Rejection { kind: RejectionKind::Invalid, ..no }.at(format!("destinations[{i}]"))),
+        };
+        ids_or_names.iter().enumerate().map(resolve).collect()
     }
 
     /// What a job measures: the destinations that it names and those that carry one of its tags, by id, without
