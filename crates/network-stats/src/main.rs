@@ -1,6 +1,63 @@
-//! Network Stats Collector.
-#![allow(dead_code, unused_imports, reason = "the wiring follows")]
+//! Network Stats Collector: the product's one program.
+//!
+//! Reads the command line and the config file, opens log and views, starts collector and doors, and stops them in
+//! order. It is not the place for rules: what is allowed is decided in `netstats-inventory`, what is shown in
+//! `netstats-api`.
+
+mod ask;
+mod cli;
+mod client;
 mod config;
+mod data_dir;
+mod exit;
+mod gateway;
 mod listen;
 mod logging;
-fn main() {}
+mod paths;
+mod settings;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use ask::say;
+use cli::{Cli, Command, ConfigCommand, DestinationCommand, LogCommand, ViewsCommand};
+
+fn main() -> ExitCode {
+    // clap itself ends with 2 on a wrong command line and with 0 after --help.
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "network-stats: {error:#}");
+            ExitCode::from(exit::code_of(&error))
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::CheckConfig { file } = &command {
+        let config = config::load(file)?;
+        say(&format!("{} is right: {}", file.display(), config.summary()));
+        return Ok(());
+    }
+    let decided = settings::decide(&cli.settings.without_empty(), &paths::Places::here())?;
+    match command {
+        Command::Serve => anyhow::bail!("not wired yet"),
+        Command::CheckConfig { .. } => Ok(()),
+        Command::Start { job } => ask::start(&decided, &job),
+        Command::Stop { job } => ask::stop(&decided, &job),
+        Command::Destination(DestinationCommand::Pause { destination }) => {
+            ask::destination(&decided, &destination, "paused")
+        }
+        Command::Destination(DestinationCommand::Resume { destination }) => {
+            ask::destination(&decided, &destination, "active")
+        }
+        Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
+        Command::Log(LogCommand::Verify { .. }) | Command::Views(ViewsCommand::Rebuild) => {
+            anyhow::bail!("not wired yet")
+        }
+    }
+}

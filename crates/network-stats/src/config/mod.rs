@@ -41,6 +41,18 @@ pub(crate) struct Config {
     pub(crate) starter: Option<Entries>,
 }
 
+impl Config {
+    /// What it declares, in a line.
+    pub(crate) fn summary(&self) -> String {
+        let count =
+            |entries: &Entries| format!("{} destinations, {} jobs", entries.destinations.len(), entries.jobs.len());
+        match &self.starter {
+            Some(starter) => format!("{}; starter: {}", count(&self.managed), count(starter)),
+            None => count(&self.managed),
+        }
+    }
+}
+
 /// Reads and checks the file at `path`.
 ///
 /// # Errors
@@ -54,6 +66,14 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problem> {
         }
     })?;
     parse(path, &bytes)
+}
+
+/// The commented default, as it lies in `config/`: what counts where there is no file.
+///
+/// # Errors
+/// Never; a test reads the same text.
+pub(crate) fn built_in() -> Result<Config, Problem> {
+    parse(Path::new("(built in)"), include_bytes!("../../../../config/network-stats.ron"))
 }
 
 fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {

@@ -1,0 +1,143 @@
+//! The command line. A flag goes before its environment variable, that before the config file, that before the
+//! default.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures destinations on a schedule, keeps everything, shows it live.
+#[derive(Debug, Parser)]
+#[command(name = "network-stats", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 it failed; 2 the config file or the command line is wrong; 3 the log is damaged;
+4 the product did not stop in time and was cut off (nothing acknowledged is lost).";
+
+/// What every command understands.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Settings {
+    /// Config file [default: config/network-stats.ron here, else the system's place, else built in]
+    #[arg(long, value_name = "FILE", env = "NETWORK_STATS_CONFIG", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the event log and the views
+    #[arg(long, value_name = "DIR", env = "NETWORK_STATS_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to listen: localhost:PORT or a loopback ADDRESS:PORT; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", env = "NETWORK_STATS_LISTEN", global = true)]
+    pub(crate) listen: Option<String>,
+    /// error, warn, info, debug, trace, or a filter
+    #[arg(long, value_name = "LEVEL", env = "NETWORK_STATS_LOG_LEVEL", global = true)]
+    pub(crate) log_level: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the product (also without any command)
+    Serve,
+    /// Say whether a config file is right
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Start a job, and resume those of its destinations that are paused (asks the running product)
+    Start {
+        /// Name or number
+        job: String,
+    },
+    /// Stop a job (asks the running product)
+    Stop {
+        /// Name or number
+        job: String,
+    },
+    /// Pause or resume a destination (asks the running product)
+    #[command(subcommand)]
+    Destination(DestinationCommand),
+    /// Take up the config file again (asks the running product)
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look after the event log (the product must not be running)
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Look after the views (the product must not be running)
+    #[command(subcommand)]
+    Views(ViewsCommand),
+}
+
+/// About a destination.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DestinationCommand {
+    /// Do not measure it for now
+    Pause {
+        /// Name or number
+        destination: String,
+    },
+    /// Measure it again
+    Resume {
+        /// Name or number
+        destination: String,
+    },
+}
+
+/// About the config.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Take up the config file again, without a restart
+    Reload,
+}
+
+/// About the log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Read the whole log and prove checksums, positions and chain
+    Verify {
+        /// A chain value noted before: prove that the log still holds that history
+        #[arg(long, value_name = "POSITION:HASH")]
+        head: Option<String>,
+    },
+}
+
+/// About the views.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ViewsCommand {
+    /// Fold all views anew from the log, and say their digests before and after
+    Rebuild,
+}
+
+impl Settings {
+    /// An empty variable is one that is not set.
+    pub(crate) fn without_empty(mut self) -> Self {
+        self.config = self.config.filter(|path| !path.as_os_str().is_empty());
+        self.data_dir = self.data_dir.filter(|path| !path.as_os_str().is_empty());
+        self.listen = self.listen.filter(|text| !text.is_empty());
+        self.log_level = self.log_level.filter(|text| !text.is_empty());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_before_or_after_the_command() {
+        let cli = Cli::parse_from(["network-stats", "serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(cli.settings.listen.as_deref(), Some("127.0.0.1:0"));
+        let cli = Cli::parse_from(["network-stats", "--data-dir", "x"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.settings.data_dir, Some(PathBuf::from("x")));
+    }
+}

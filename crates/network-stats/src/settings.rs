@@ -1,0 +1,104 @@
+//! What counts: flag over variable over config file over default.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cli::Settings;
+use crate::config::{self, Config};
+use crate::exit::Usage;
+use crate::paths::{LOCAL_CONFIG, Places};
+use crate::{listen, logging};
+
+/// Everything that was decided before anything starts.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    /// The config, and where it is read again from; none if it is the one built in.
+    pub(crate) config: Config,
+    pub(crate) config_file: Option<PathBuf>,
+    /// Where data goes.
+    pub(crate) data_dir: PathBuf,
+    /// Where to listen, as asked.
+    pub(crate) listen: String,
+    /// What is logged.
+    pub(crate) log_level: String,
+}
+
+/// Finds and reads the config file and settles the rest.
+///
+/// # Errors
+/// The config file or a setting is wrong.
+pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
+    let config_file = find_config(settings, places);
+    let config = match &config_file {
+        Some(file) => config::load(file)?,
+        None => config::built_in()?,
+    };
+    let is_developer_start = settings.config.is_none() && config_file.as_deref() == Some(Path::new(LOCAL_CONFIG));
+    let data_dir = match (&settings.data_dir, &config.data_dir) {
+        (Some(folder), _) => folder.clone(),
+        // A relative folder in the file is relative to the file, wherever the product is started.
+        (None, Some(folder)) => match config_file.as_deref().and_then(Path::parent) {
+            Some(beside) => beside.join(folder),
+            None => folder.clone(),
+        },
+        (None, None) if is_developer_start => PathBuf::from("data"),
+        (None, None) => places.data().context("the system names no folder for data: give one with --data-dir DIR")?,
+    };
+    let listen = settings.listen.clone().or_else(|| config.listen.clone()).unwrap_or(listen::DEFAULT.to_owned());
+    listen::parse(&listen).map_err(Usage)?;
+    let log_level = settings.log_level.clone().or_else(|| config.log_level.clone()).unwrap_or("info".to_owned());
+    logging::parse(&log_level).map_err(Usage)?;
+    Ok(Decided { config, config_file, data_dir, listen, log_level })
+}
+
+fn find_config(settings: &Settings, places: &Places) -> Option<PathBuf> {
+    let by_default =
+        || std::iter::once(PathBuf::from(LOCAL_CONFIG)).chain(places.configs()).find(|file| file.is_file());
+    settings.config.clone().or_else(by_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(config: &Path) -> Settings {
+        Settings { config: Some(config.to_owned()), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.ron");
+        let text = r#"(server: (listen: "127.0.0.1:81"), data_dir: "d", log_level: "warn")"#;
+        std::fs::write(&file, text).unwrap();
+        let from_file = decide(&settings(&file), &Places::here()).unwrap();
+        assert_eq!(from_file.data_dir, folder.path().join("d"));
+        assert_eq!((&*from_file.listen, &*from_file.log_level), ("127.0.0.1:81", "warn"));
+
+        let flags = Settings {
+            data_dir: Some("elsewhere".into()),
+            listen: Some("[::1]:82".into()),
+            log_level: Some("debug".into()),
+            ..settings(&file)
+        };
+        let from_flags = decide(&flags, &Places::here()).unwrap();
+        assert_eq!(from_flags.data_dir, Path::new("elsewhere"));
+        assert_eq!((&*from_flags.listen, &*from_flags.log_level), ("[::1]:82", "debug"));
+
+        std::fs::write(&file, "()").unwrap();
+        let by_default = decide(&settings(&file), &Places::here()).unwrap();
+        assert_eq!((&*by_default.listen, &*by_default.log_level), ("localhost:8080", "info"));
+    }
+
+    #[test]
+    fn wrong_flags_are_usage_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.ron");
+        std::fs::write(&file, "()").unwrap();
+        let wrong = Settings { listen: Some("0.0.0.0:80".into()), ..settings(&file) };
+        assert_eq!(crate::exit::code_of(&decide(&wrong, &Places::here()).unwrap_err()), 2);
+        let wrong = Settings { log_level: Some("loud".into()), ..settings(&file) };
+        assert_eq!(crate::exit::code_of(&decide(&wrong, &Places::here()).unwrap_err()), 2);
+    }
+}
