@@ -1,0 +1,1 @@
+//! What the collector holds at most.

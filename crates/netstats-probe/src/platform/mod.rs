@@ -1,0 +1,16 @@
+//! Everything that differs between systems, and the only place where `unsafe` may be.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{icmp_capability, interface_index};
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::{icmp_capability, interface_index};
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::{icmp_capability, interface_index};

@@ -1,0 +1,58 @@
+//! The probes of this program, opened once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use netstats_event::ProbeKind;
+
+use crate::{Capabilities, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, capabilities};
+
+/// How the probes are set up.
+#[derive(Clone, Debug, Default)]
+pub struct ProbesConfig {
+    /// Use the portable ICMP engine even where a better one exists.
+    pub portable_icmp: bool,
+}
+
+/// All probes of this program. Cheap to clone.
+#[derive(Clone)]
+pub struct Probes {
+    by_kind: BTreeMap<ProbeKind, Arc<dyn Probe>>,
+    icmp: Option<Arc<dyn IcmpTransport>>,
+}
+
+impl Probes {
+    /// Opens what the system allows. What it does not allow is reported by each run and by [`Self::capabilities`].
+    #[must_use]
+    pub fn open(_config: &ProbesConfig) -> Self {
+        let icmp: Arc<dyn IcmpTransport> = Arc::new(SurgeTransport::new());
+        let resolver = Arc::new(Resolver::system());
+        let mut probes = Self::of(vec![Arc::new(PingProbe::new(Arc::clone(&icmp), resolver))]);
+        probes.icmp = Some(icmp);
+        probes
+    }
+
+    /// These probes: for tests and simulations.
+    #[must_use]
+    pub fn of(probes: Vec<Arc<dyn Probe>>) -> Self {
+        Self { by_kind: probes.into_iter().map(|probe| (probe.kind(), probe)).collect(), icmp: None }
+    }
+
+    /// The probe of that kind; none if this program has none.
+    #[must_use]
+    pub fn get(&self, kind: ProbeKind) -> Option<&Arc<dyn Probe>> {
+        self.by_kind.get(&kind)
+    }
+
+    /// What the system allows, and what troubles the engines now.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        let mut found = capabilities();
+        if let Some(trouble) = self.icmp.as_ref().and_then(|icmp| icmp.trouble()) {
+            for icmp in [&mut found.icmp_v4, &mut found.icmp_v6] {
+                icmp.problem.get_or_insert_with(|| trouble.clone());
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,111 @@
+//! Names to addresses: once per run, then pinned.
+
+use std::net::IpAddr;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use netstats_event::{AddressFamily, FailReason};
+use tokio::sync::OnceCell;
+
+use crate::TransportError;
+use crate::limits::{MAX_ADDRESSES, RESOLVE_TIMEOUT};
+
+/// What a host resolved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The address to measure.
+    pub address: IpAddr,
+    /// The interface of a link-local IPv6 address; 0: none.
+    pub scope_id: u32,
+    /// All addresses of the name, sorted; empty if the host was an address.
+    pub answers: Vec<IpAddr>,
+}
+
+/// Resolves names through the system's servers and hosts file, without a cache of its own.
+#[derive(Debug)]
+pub struct Resolver {
+    system: OnceCell<Result<TokioResolver, String>>,
+}
+
+impl Resolver {
+    /// The system's resolver; its configuration is read at the first name.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { system: OnceCell::new() }
+    }
+
+    /// The address of a host. An address is taken as it is, with its zone (`fe80::1%eth0`).
+    ///
+    /// # Errors
+    /// The name does not resolve, or has no address of that family.
+    pub async fn resolve(&self, host: &str, family: AddressFamily) -> Result<Resolved, TransportError> {
+        if let Some((address, scope_id)) = literal(host)? {
+            if !fits(address, family) {
+                return Err(fault(FailReason::BadOptions, format!("{host} is not an address of the family asked for")));
+            }
+            return Ok(Resolved { address, scope_id, answers: Vec::new() });
+        }
+        let resolver = self.system.get_or_init(|| async { open() }).await;
+        let resolver = resolver.as_ref().map_err(|why| fault(FailReason::NameNotResolved, why.clone()))?;
+        let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, resolver.lookup_ip(host)).await;
+        let lookup = match lookup {
+            Ok(Ok(lookup)) => lookup,
+            Ok(Err(error)) => {
+                return Err(fault(FailReason::NameNotResolved, format!("{host} does not resolve: {error}")));
+            }
+            Err(_) => {
+                let detail = format!("{host} does not resolve: no answer within {} s", RESOLVE_TIMEOUT.as_secs());
+                return Err(fault(FailReason::NameNotResolved, detail));
+            }
+        };
+        let in_order: Vec<IpAddr> = lookup.iter().take(MAX_ADDRESSES).collect();
+        let Some(address) = in_order.iter().copied().find(|address| fits(*address, family)) else {
+            let wanted = match family {
+                AddressFamily::Any => "address",
+                AddressFamily::V4 => "IPv4 address",
+                AddressFamily::V6 => "IPv6 address",
+            };
+            return Err(fault(FailReason::NameNotResolved, format!("{host} has no {wanted}")));
+        };
+        let mut answers = in_order;
+        answers.sort_unstable();
+        answers.dedup();
+        Ok(Resolved { address, scope_id: 0, answers })
+    }
+}
+
+fn fault(reason: FailReason, detail: impl Into<String>) -> TransportError {
+    TransportError { reason, detail: detail.into() }
+}
+
+fn open() -> Result<TokioResolver, String> {
+    let mut builder = TokioResolver::builder_tokio()
+        .map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?;
+    let options = builder.options_mut();
+    // A fresh answer for each run: the schedule is the cache, and a change of answer must be seen.
+    options.cache_size = 0;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build().map_err(|error| format!("the resolver cannot be built: {error}"))
+}
+
+fn fits(address: IpAddr, family: AddressFamily) -> bool {
+    match family {
+        AddressFamily::Any => true,
+        AddressFamily::V4 => address.is_ipv4(),
+        AddressFamily::V6 => address.is_ipv6(),
+    }
+}
+
+/// An address with its zone; none if the host is a name.
+fn literal(host: &str) -> Result<Option<(IpAddr, u32)>, TransportError> {
+    let (text, zone) = host.split_once('%').map_or((host, None), |(text, zone)| (text, Some(zone)));
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let Ok(address) = text.parse::<IpAddr>() else { return Ok(None) };
+    match zone {
+        None => Ok(Some((address, 0))),
+        Some(zone) => match crate::platform::interface_index(zone) {
+            Some(index) => Ok(Some((address, index))),
+            None => Err(fault(FailReason::NoRoute, format!("{host}: this machine has no interface {zone}"))),
+        },
+    }
+}
