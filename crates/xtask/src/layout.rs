@@ -125,7 +125,7 @@ fn against_tables(
         for (used, is_dev) in &found.uses {
             if let Some(other) = rows.get(used) {
                 let is_down = row.floor.is_none_or(|floor| other.floor.is_some_and(|other| other < floor));
-                if !is_down && !(*is_dev && used == name) {
+                if !(is_down || *is_dev && used == name) {
                     wrong.push(format!("`{name}` uses `{used}`, which is not on a lower floor"));
                 } else if !is_dev && !row.may_use.contains(used) {
                     wrong.push(format!(

@@ -1,17 +1,19 @@
-//! From the file's shape to what the inventory understands, checking on the way.
+//! From the file's shape to what the inventory understands. What an entry may be is the inventory's to decide: it is
+//! asked, and its no is translated to the file's own words.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use netstats_event::{
     AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DestinationSpec, DnsOptions, DnsTransport,
-    HttpOptions, JobSpec, ManagedBy, Metric, PingOptions, ProbeOptions, TcpOptions, Timestamp, TracerouteOptions,
+    HttpOptions, JobSpec, ManagedBy, Meta, Metric, PingOptions, ProbeOptions, TcpOptions, Timestamp, TracerouteOptions,
     TracerouteProtocol, WeeklyHours, WeeklySpan,
 };
+use netstats_inventory::{
+    Command, DesiredJob, DesiredState, Inventory, LOWEST_MIN_INTERVAL_S, MAX_INTERVAL_S, Policy, Rejection, Starter,
+    decide,
+};
 
-use super::locate::Step::{self, Field, Item};
-use super::problem::nearest;
 use super::shape::{self, HostFrom};
 use super::unit::Span;
 use super::{Config, Fault};
@@ -19,149 +21,142 @@ use super::{Config, Fault};
 /// Destinations and jobs of one block of the file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entries {
-    pub(crate) destinations: Vec<(DestinationSpec, Option<HostFrom>)>,
-    pub(crate) jobs: Vec<DesiredJob>,
+    destinations: Vec<(DestinationSpec, Option<HostFrom>)>,
+    jobs: Vec<DesiredJob>,
 }
 
-/// A job whose destinations are still names.
-#[derive(Clone, Debug)]
-pub(crate) struct DesiredJob {
-    pub(crate) spec: JobSpec,
-    pub(crate) destinations: Vec<String>,
-}
+impl Entries {
+    /// How many, in words.
+    pub(super) fn count(&self) -> String {
+        let some = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        format!("{}, {}", some(self.destinations.len(), "destination"), some(self.jobs.len(), "job"))
+    }
 
-type Path = Vec<Step<'static>>;
-
-fn fault(path: &[Step<'static>], message: impl Into<String>) -> Fault {
-    Fault { path: path.to_vec(), message: message.into(), notes: Vec::new() }
-}
-
-impl Fault {
-    fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
+    /// Hosts filled in with what the system knows; an entry whose host it does not know is left out, and named.
+    fn with_gateway(&self, gateway: Option<IpAddr>) -> (Vec<DestinationSpec>, Vec<DesiredJob>, Vec<String>) {
+        let (mut destinations, mut left_out) = (Vec::new(), Vec::new());
+        for (spec, from) in &self.destinations {
+            match (from, gateway) {
+                (None, _) => destinations.push(spec.clone()),
+                (Some(HostFrom::DefaultGateway), Some(gateway)) => {
+                    destinations.push(DestinationSpec { host: gateway.to_string(), ..spec.clone() });
+                }
+                (Some(HostFrom::DefaultGateway), None) => left_out.push(spec.name.clone()),
+            }
+        }
+        let mut jobs = self.jobs.clone();
+        for job in &mut jobs {
+            job.destinations.retain(|name| !left_out.contains(name));
+        }
+        jobs.retain(|job| !job.destinations.is_empty() || !job.spec.destination_tags.is_empty());
+        (destinations, jobs, left_out)
     }
 }
 
-fn join(path: &[Step<'static>], more: &[Step<'static>]) -> Path {
-    [path, more].concat()
+impl Config {
+    /// What the inventory is asked for, and the starter entries left out because this machine has no gateway.
+    pub(crate) fn desired(&self, gateway: Option<IpAddr>) -> (DesiredState, Vec<String>) {
+        let (destinations, jobs, _) = self.managed.with_gateway(None);
+        let starter = self.starter.as_ref().map(|starter| starter.with_gateway(gateway));
+        let left_out = starter.as_ref().map(|(.., left_out)| left_out.clone()).unwrap_or_default();
+        let starter = starter.map(|(destinations, jobs, _)| Starter { destinations, jobs });
+        (DesiredState { digest: self.digest, destinations, jobs, starter }, left_out)
+    }
 }
 
 /// Checks the whole file.
 pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Result<Config, Fault> {
-    let min = shape.limits.min_interval_s;
-    if !(1..=86_400).contains(&min) {
-        let path = [Field("limits"), Field("min_interval_s")];
-        return Err(fault(&path, format!("{min} is out of range: 1 to 86400 seconds")));
-    }
+    let policy = policy(&shape.limits)?;
     if let Some(listen) = &shape.server.listen {
-        crate::listen::parse(listen).map_err(|message| fault(&[Field("server"), Field("listen")], message))?;
+        crate::listen::parse(listen).map_err(|message| Fault::at("server.listen", message))?;
     }
     if let Some(level) = &shape.log_level {
-        crate::logging::parse(level).map_err(|message| fault(&[Field("log_level")], message))?;
+        crate::logging::parse(level).map_err(|message| Fault::at("log_level", message))?;
     }
-    let managed = entries(&[], &shape.destinations, &shape.jobs, ManagedBy::Config, &Entries::default(), min)?;
-    let starter = shape
-        .starter
-        .as_ref()
-        .map(|starter| {
-            entries(&[Field("starter")], &starter.destinations, &starter.jobs, ManagedBy::User, &managed, min)
-        })
-        .transpose()?;
-    Ok(Config {
+    let starter = |starter: &shape::Starter| entries("starter.", &starter.destinations, &starter.jobs, ManagedBy::User);
+    let config = Config {
         file,
         digest,
         listen: shape.server.listen.clone(),
         data_dir: shape.data_dir.clone(),
         log_level: shape.log_level.clone(),
-        min_interval_s: min,
-        managed,
-        starter,
+        managed: entries("", &shape.destinations, &shape.jobs, ManagedBy::Config)?,
+        starter: shape.starter.as_ref().map(starter).transpose()?,
+        policy,
+    };
+    // Any gateway will do to see whether the entries are right (RFC 5737).
+    let (desired, _) = config.desired(Some([192, 0, 2, 1].into()));
+    let command = Command::ApplyConfig(desired);
+    match decide(&Inventory::default(), command, &Meta::by("config"), &config.policy) {
+        Ok(_) => Ok(config),
+        Err(no) => Err(translate(no)),
+    }
+}
+
+fn policy(limits: &shape::Limits) -> Result<Policy, Fault> {
+    let default = Policy::default();
+    let min_interval_s = limits.min_interval_s.unwrap_or(default.min_interval_s);
+    let accepted = LOWEST_MIN_INTERVAL_S..=MAX_INTERVAL_S;
+    if !accepted.contains(&min_interval_s) {
+        let message = format!("{min_interval_s} is out of range: {} to {} seconds", accepted.start(), accepted.end());
+        return Err(Fault::at("limits.min_interval_s", message));
+    }
+    Ok(Policy {
+        min_interval_s,
+        max_destinations: limits.max_destinations.unwrap_or(default.max_destinations),
+        max_jobs: limits.max_jobs.unwrap_or(default.max_jobs),
     })
 }
 
+/// A no of the inventory in the file's words: its fields have units in their names, the file has them in the values.
+fn translate(no: Rejection) -> Fault {
+    let path = no.field.unwrap_or_default().replace(".options.", ".");
+    // One span of the file is several of the inventory, one a day: the list is as near as it gets.
+    let path = path.split_once(".spans[").map_or(path.as_str(), |(before, _)| before);
+    let mut path = path.replace("max_run_bytes", "max_run").replace("max_day_bytes", "max_day");
+    for unit in ["_ms", "_s"] {
+        path = path.strip_suffix(unit).unwrap_or(&path).to_owned();
+    }
+    for own in ["packets", "spacing", "timeout"] {
+        path = path.replace(&format!(".ping.{own}"), &format!(".{own}"));
+    }
+    let mut fault = Fault::at(path, no.message);
+    fault.notes.extend(no.accepted.map(|accepted| format!("accepted: {accepted}")));
+    fault.notes.extend(no.hint);
+    fault
+}
+
 fn entries(
-    at: &[Step<'static>],
+    at: &str,
     destinations: &[shape::Destination],
     jobs: &[shape::Job],
     managed_by: ManagedBy,
-    declared: &Entries,
-    min_interval_s: u32,
 ) -> Result<Entries, Fault> {
     let mut out = Entries::default();
-    let known = |name: &str| declared.destinations.iter().any(|(spec, _)| spec.name.eq_ignore_ascii_case(name));
-    let known_job = |name: &str| declared.jobs.iter().any(|job| job.spec.name.eq_ignore_ascii_case(name));
-    let mut names = BTreeMap::new();
     for (i, destination) in destinations.iter().enumerate() {
-        let path = join(at, &[Field("destinations"), Item(i)]);
-        unique(&mut names, &path, i, "destination", &destination.name, known(&destination.name))?;
-        out.destinations.push((destination_spec(&path, destination, managed_by)?, destination.host_from));
+        let spec = destination_spec(&format!("{at}destinations[{i}]"), destination, managed_by)?;
+        out.destinations.push((spec, destination.host_from));
     }
-    let mut job_names = BTreeMap::new();
     for (i, job) in jobs.iter().enumerate() {
-        let path = join(at, &[Field("jobs"), Item(i)]);
-        unique(&mut job_names, &path, i, "job", &job.name, known_job(&job.name))?;
-        for (k, name) in job.destinations.iter().enumerate() {
-            let all = || out.destinations.iter().chain(&declared.destinations).map(|(spec, _)| spec.name.as_str());
-            if !all().any(|known| known.eq_ignore_ascii_case(name)) {
-                let path = join(&path, &[Field("destinations"), Item(k)]);
-                let fault = fault(&path, format!("no destination is named \"{name}\" in this file"))
-                    .note("a job in the file measures destinations of the file; `destination_tags` reaches all others");
-                return Err(match nearest(name, all()) {
-                    Some(near) => fault.note(format!("did you mean `{near}`?")),
-                    None => fault,
-                });
-            }
-        }
-        out.jobs.push(DesiredJob {
-            spec: job_spec(&path, job, managed_by, min_interval_s)?,
-            destinations: job.destinations.clone(),
-        });
+        let spec = job_spec(&format!("{at}jobs[{i}]"), job, managed_by)?;
+        out.jobs.push(DesiredJob { spec, destinations: job.destinations.clone() });
     }
     Ok(out)
 }
 
-fn unique(
-    seen: &mut BTreeMap<String, usize>,
-    path: &[Step<'static>],
-    index: usize,
-    what: &str,
-    name: &str,
-    is_declared: bool,
-) -> Result<(), Fault> {
-    let at = join(path, &[Field("name")]);
-    if let Some(first) = seen.insert(name.to_lowercase(), index) {
-        return Err(fault(&at, format!("the {what} name \"{name}\" is used twice")).note(format!(
-            "the first is {what} number {} of this list; upper and lower case count as the same",
-            first + 1
-        )));
-    }
-    if is_declared {
-        return Err(fault(
-            &at,
-            format!("the {what} name \"{name}\" is used twice: it is also declared outside `starter`"),
-        ));
-    }
-    Ok(())
-}
-
-fn destination_spec(
-    path: &[Step<'static>],
-    from: &shape::Destination,
-    managed_by: ManagedBy,
-) -> Result<DestinationSpec, Fault> {
+fn destination_spec(path: &str, from: &shape::Destination, managed_by: ManagedBy) -> Result<DestinationSpec, Fault> {
+    let at_from = || format!("{path}.host_from");
     let host = match (&from.host, from.host_from) {
         (Some(host), None) => host.clone(),
         (None, Some(_)) if managed_by == ManagedBy::User => String::new(),
         (None, Some(_)) => {
-            let path = join(path, &[Field("host_from")]);
-            return Err(fault(&path, "`host_from` is for `starter` entries only").note("write the address as `host`"));
+            return Err(
+                Fault::at(at_from(), "`host_from` is for `starter` entries only").note("write the address as `host`")
+            );
         }
-        (Some(_), Some(_)) => {
-            return Err(fault(&join(path, &[Field("host_from")]), "give `host` or `host_from`, not both"));
-        }
+        (Some(_), Some(_)) => return Err(Fault::at(at_from(), "give `host` or `host_from`, not both")),
         (None, None) => {
-            return Err(fault(path, format!("destination \"{}\" has no `host`", from.name))
+            return Err(Fault::at(path, format!("destination \"{}\" has no `host`", from.name))
                 .note("expected an address or a host name, such as host: \"192.0.2.1\""));
         }
     };
@@ -177,51 +172,32 @@ fn destination_spec(
     })
 }
 
-fn job_spec(
-    path: &[Step<'static>],
-    from: &shape::Job,
-    managed_by: ManagedBy,
-    min_interval_s: u32,
-) -> Result<JobSpec, Fault> {
+fn job_spec(path: &str, from: &shape::Job, managed_by: ManagedBy) -> Result<JobSpec, Fault> {
+    let at = |field: &str| format!("{path}.{field}");
     let interval = from.interval.0;
-    let interval_s = u32::try_from(interval.as_secs()).unwrap_or(u32::MAX);
-    let at_interval = || join(path, &[Field("interval")]);
     if interval.subsec_millis() != 0 {
-        return Err(fault(&at_interval(), "an interval is a whole number of seconds"));
-    }
-    if interval_s < min_interval_s || interval > MAX_INTERVAL {
-        return Err(fault(&at_interval(), format!("the interval is out of range: {min_interval_s} s to 7 d"))
-            .note("`limits.min_interval_s` moves the lower end, down to 1"));
-    }
-    if from.metrics.is_empty() {
-        let path = join(path, &[Field("metrics")]);
-        return Err(fault(&path, "a job measures at least one metric").note("for example metrics: [ping, packet_loss]"));
+        return Err(Fault::at(at("interval"), "an interval is a whole number of seconds"));
     }
     let mut metrics: Vec<Metric> = from.metrics.iter().map(|name| metric(*name)).collect();
     metrics.sort_unstable();
     metrics.dedup();
-    let time = |field: &'static str, text: &Option<String>| {
-        text.as_ref().map(|text| timestamp(&join(path, &[Field(field)]), text)).transpose()
-    };
+    let time = |field: &str, text: &Option<String>| text.as_ref().map(|text| timestamp(&at(field), text)).transpose();
     Ok(JobSpec {
         name: from.name.clone(),
         description: from.description.clone(),
         tags: sorted(&from.tags),
         enabled: from.enabled,
-        interval_s,
+        interval_s: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
         metrics,
         destinations: Vec::new(),
         destination_tags: sorted(&from.destination_tags),
         start_time: time("start_time", &from.start_time)?,
         end_time: time("end_time", &from.end_time)?,
-        active_hours: from.active_hours.as_ref().map(|hours| active_hours(path, hours)).transpose()?,
+        active_hours: from.active_hours.as_ref().map(|hours| active_hours(&at("active_hours"), hours)).transpose()?,
         options: options(path, from)?,
         managed_by,
     })
 }
-
-/// A week: longer than that is not a schedule.
-const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 fn sorted(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
@@ -251,32 +227,24 @@ const fn family(name: shape::Family) -> AddressFamily {
     }
 }
 
-fn timestamp(path: &[Step<'static>], text: &str) -> Result<Timestamp, Fault> {
+fn timestamp(path: &str, text: &str) -> Result<Timestamp, Fault> {
     let time: jiff::Timestamp = text.parse().map_err(|_| {
-        fault(path, format!("\"{text}\" is not a time with its zone"))
+        Fault::at(path, format!("\"{text}\" is not a time with its zone"))
             .note("expected RFC 3339, such as \"2026-11-24T08:00:00Z\" or \"2026-11-24T09:00:00+01:00\"")
     })?;
     Ok(Timestamp::from_millis(time.as_millisecond()))
 }
 
-fn active_hours(path: &[Step<'static>], from: &shape::ActiveHours) -> Result<WeeklyHours, Fault> {
-    let path = join(path, &[Field("active_hours")]);
-    if jiff::tz::TimeZone::get(&from.time_zone).is_err() {
-        return Err(fault(&join(&path, &[Field("time_zone")]), format!("\"{}\" is not a time zone", from.time_zone))
-            .note("expected an IANA name, such as \"Europe/Berlin\" or \"UTC\""));
-    }
+fn active_hours(path: &str, from: &shape::ActiveHours) -> Result<WeeklyHours, Fault> {
     let mut spans = Vec::new();
     for (i, span) in from.spans.iter().enumerate() {
-        let at = |field| join(&path, &[Field("spans"), Item(i), Field(field)]);
+        let at = |field| format!("{path}.spans[{i}].{field}");
         let from_minute = minute(&at("from"), &span.from, 1_439)?;
         let to_minute = minute(&at("to"), &span.to, 1_440)?;
         if span.days.is_empty() {
-            return Err(fault(&at("days"), "a span needs at least one day").note("for example days: [mon, tue]"));
+            return Err(Fault::at(at("days"), "a span needs at least one day").note("for example days: [mon, tue]"));
         }
         spans.extend(span.days.iter().map(|day| WeeklySpan { weekday: *day as u8, from_minute, to_minute }));
-    }
-    if spans.is_empty() {
-        return Err(fault(&join(&path, &[Field("spans")]), "without a span the job would never run"));
     }
     spans.sort_unstable();
     spans.dedup();
@@ -284,7 +252,7 @@ fn active_hours(path: &[Step<'static>], from: &shape::ActiveHours) -> Result<Wee
 }
 
 /// `"08:30"` as minutes after midnight.
-fn minute(path: &[Step<'static>], text: &str, most: u16) -> Result<u16, Fault> {
+fn minute(path: &str, text: &str, most: u16) -> Result<u16, Fault> {
     let read = || {
         let (hours, minutes) = text.split_once(':')?;
         let is_plain = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
@@ -296,29 +264,30 @@ fn minute(path: &[Step<'static>], text: &str, most: u16) -> Result<u16, Fault> {
     };
     read().ok_or_else(|| {
         let last = if most == 1_440 { "24:00" } else { "23:59" };
-        fault(path, format!("\"{text}\" is not a time of day: \"00:00\" to \"{last}\" is expected"))
+        Fault::at(path, format!("\"{text}\" is not a time of day: \"00:00\" to \"{last}\" is expected"))
     })
 }
 
-fn millis(path: &[Step<'static>], fields: &[Step<'static>], span: Option<Span>, default: u32) -> Result<u32, Fault> {
-    span.map_or(Ok(default), |span| {
-        u32::try_from(span.0.as_millis())
-            .map_err(|_| fault(&join(path, fields), "the duration is too long: at most 49 d"))
-    })
+/// Whole milliseconds; what is too long for the type is far too long for the inventory, which says so.
+fn millis(span: Option<Span>, default: u32) -> u32 {
+    span.map_or(default, |span| u32::try_from(span.0.as_millis()).unwrap_or(u32::MAX))
 }
 
-fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fault> {
-    let ms = |fields: &[Step<'static>], span, default| millis(path, fields, span, default);
-    let timeout = |probe: &'static str, span, default| ms(&[Field(probe), Field("timeout")], span, default);
+fn options(path: &str, job: &shape::Job) -> Result<ProbeOptions, Fault> {
     let (ping, trace, dns) = (PingOptions::default(), TracerouteOptions::default(), DnsOptions::default());
     let (bandwidth, tcp, http) = (BandwidthOptions::default(), TcpOptions::default(), HttpOptions::default());
-    let duration = job.bandwidth.duration.map_or(u64::from(bandwidth.duration_s), |span| span.0.as_secs());
-    let at_duration = || join(path, &[Field("bandwidth"), Field("duration")]);
+    let duration_s = match job.bandwidth.duration {
+        Some(span) if span.0.subsec_millis() != 0 => {
+            return Err(Fault::at(format!("{path}.bandwidth.duration"), "a whole number of seconds is expected"));
+        }
+        Some(span) => u16::try_from(span.0.as_secs()).unwrap_or(u16::MAX),
+        None => bandwidth.duration_s,
+    };
     Ok(ProbeOptions {
         ping: PingOptions {
             packets: job.packets.unwrap_or(ping.packets),
-            spacing_ms: ms(&[Field("spacing")], job.spacing, ping.spacing_ms)?,
-            timeout_ms: ms(&[Field("timeout")], job.timeout, ping.timeout_ms)?,
+            spacing_ms: millis(job.spacing, ping.spacing_ms),
+            timeout_ms: millis(job.timeout, ping.timeout_ms),
             payload_bytes: job.ping.payload_bytes.unwrap_or(ping.payload_bytes),
             dscp: job.ping.dscp,
             dont_fragment: job.ping.dont_fragment,
@@ -334,7 +303,7 @@ fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fau
             }),
             max_hops: job.traceroute.max_hops.unwrap_or(trace.max_hops),
             probes_per_hop: job.traceroute.probes_per_hop.unwrap_or(trace.probes_per_hop),
-            timeout_ms: timeout("traceroute", job.traceroute.timeout, trace.timeout_ms)?,
+            timeout_ms: millis(job.traceroute.timeout, trace.timeout_ms),
             port: job.traceroute.port,
             reverse_names: job.traceroute.reverse_names.unwrap_or(trace.reverse_names),
             family: family(job.traceroute.family),
@@ -352,7 +321,7 @@ fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fau
             record_types: job.dns.record_types.clone().unwrap_or(dns.record_types),
             expect_rcodes: job.dns.expect_rcodes.clone(),
             expect_answers: job.dns.expect_answers.clone(),
-            timeout_ms: timeout("dns", job.dns.timeout, dns.timeout_ms)?,
+            timeout_ms: millis(job.dns.timeout, dns.timeout_ms),
             random_prefix: job.dns.random_prefix,
         },
         bandwidth: BandwidthOptions {
@@ -367,7 +336,7 @@ fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fau
                 shape::Direction::Down => BandwidthDirection::Down,
                 shape::Direction::Up => BandwidthDirection::Up,
             }),
-            duration_s: u16::try_from(duration).map_err(|_| fault(&at_duration(), "at most 65535 s"))?,
+            duration_s,
             streams: job.bandwidth.streams.unwrap_or(bandwidth.streams),
             max_run_bytes: job.bandwidth.max_run.map_or(bandwidth.max_run_bytes, |size| size.0),
             max_day_bytes: job.bandwidth.max_day.map_or(bandwidth.max_day_bytes, |size| size.0),
@@ -375,7 +344,7 @@ fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fau
         },
         tcp: TcpOptions {
             port: job.tcp.port,
-            timeout_ms: timeout("tcp", job.tcp.timeout, tcp.timeout_ms)?,
+            timeout_ms: millis(job.tcp.timeout, tcp.timeout_ms),
             family: family(job.tcp.family),
         },
         http: HttpOptions {
@@ -387,7 +356,7 @@ fn options(path: &[Step<'static>], job: &shape::Job) -> Result<ProbeOptions, Fau
             expect_body: job.http.expect_body.clone(),
             max_redirects: job.http.max_redirects.unwrap_or(http.max_redirects),
             verify_tls: job.http.verify_tls.unwrap_or(http.verify_tls),
-            timeout_ms: timeout("http", job.http.timeout, http.timeout_ms)?,
+            timeout_ms: millis(job.http.timeout, http.timeout_ms),
             family: family(job.http.family),
         },
     })

@@ -6,20 +6,22 @@
 
 /// One step of the way to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step<'a> {
+enum Step<'a> {
     /// A field of a struct.
     Field(&'a str),
     /// An item of a list.
     Item(usize),
 }
 
-/// The byte offset of the value at `path`, or of the deepest enclosing value that is there.
-pub(crate) fn locate(text: &str, path: &[Step<'_>]) -> usize {
+/// The byte offset of the value at `path` (as `starter.jobs[2].interval`), or of the deepest enclosing value that is
+/// there.
+pub(crate) fn locate(text: &str, path: &str) -> usize {
     let mut at = Walker { text, at: 0 };
     at.skip_blank();
     let mut found = at.at;
-    for step in path {
-        if !at.enter() || !at.seek(*step) {
+    for step in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+        let step = step.parse().map_or(Step::Field(step), Step::Item);
+        if !at.enter() || !at.seek(step) {
             break;
         }
         found = at.at;
@@ -170,7 +172,6 @@ impl Walker<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Step::{Field, Item};
     use super::*;
 
     const TEXT: &str = r##"// a (comment
@@ -184,29 +185,29 @@ Config( /* another, with name: */
     starter: Some((jobs: [(name: "j")])),
 )"##;
 
-    fn at(path: &[Step<'_>]) -> &'static str {
+    fn at(path: &str) -> &'static str {
         TEXT[locate(TEXT, path)..].split(['\n', ',']).next().unwrap()
     }
 
     #[test]
     fn values_are_found_by_their_path() {
-        assert_eq!(at(&[Field("destinations"), Item(1), Field("name")]), r#""tw\"o""#);
-        assert_eq!(at(&[Field("destinations"), Item(0), Field("tags"), Item(1)]), r#""b"])"#);
-        assert_eq!(at(&[Field("destinations"), Item(1), Field("port")]), "Some(80))");
-        assert_eq!(at(&[Field("starter"), Field("jobs"), Item(0), Field("name")]), r#""j")]))"#);
+        assert_eq!(at("destinations[1].name"), r#""tw\"o""#);
+        assert_eq!(at("destinations[0].tags[1]"), r#""b"])"#);
+        assert_eq!(at("destinations[1].port"), "Some(80))");
+        assert_eq!(at("starter.jobs[0].name"), r#""j")]))"#);
     }
 
     #[test]
     fn what_is_not_there_is_pointed_at_by_what_encloses_it() {
-        assert_eq!(at(&[Field("destinations"), Item(0), Field("port")]), r#"(name: "one""#);
-        assert_eq!(at(&[Field("nothing")]), "Config( /* another");
-        assert_eq!(at(&[]), "Config( /* another");
+        assert_eq!(at("destinations[0].port"), r#"(name: "one""#);
+        assert_eq!(at("nothing"), "Config( /* another");
+        assert_eq!(at(""), "Config( /* another");
     }
 
     #[test]
     fn broken_text_is_walked_without_a_panic() {
         for end in (0..TEXT.len()).filter(|end| TEXT.is_char_boundary(*end)) {
-            locate(&TEXT[..end], &[Field("starter"), Field("jobs"), Item(3), Field("name")]);
+            locate(&TEXT[..end], "starter.jobs[3].name");
         }
     }
 }

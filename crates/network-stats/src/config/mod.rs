@@ -8,12 +8,12 @@ mod unit;
 
 use std::path::{Path, PathBuf};
 
+use netstats_inventory::Policy;
 use ron::extensions::Extensions;
 
-pub(crate) use desire::{DesiredJob, Entries};
-use locate::{Step, locate};
+use desire::Entries;
+use locate::locate;
 pub(crate) use problem::Problem;
-pub(crate) use shape::HostFrom;
 
 /// Bytes a config file may have.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -33,22 +33,20 @@ pub(crate) struct Config {
     pub(crate) data_dir: Option<PathBuf>,
     /// What is logged.
     pub(crate) log_level: Option<String>,
-    /// Seconds between two slots of a job, at least.
-    pub(crate) min_interval_s: u32,
+    /// Limits that the owner may move.
+    pub(crate) policy: Policy,
     /// Desired state.
-    pub(crate) managed: Entries,
+    managed: Entries,
     /// Appended once.
-    pub(crate) starter: Option<Entries>,
+    starter: Option<Entries>,
 }
 
 impl Config {
     /// What it declares, in a line.
     pub(crate) fn summary(&self) -> String {
-        let count =
-            |entries: &Entries| format!("{} destinations, {} jobs", entries.destinations.len(), entries.jobs.len());
         match &self.starter {
-            Some(starter) => format!("{}; starter: {}", count(&self.managed), count(starter)),
-            None => count(&self.managed),
+            Some(starter) => format!("{}; starter: {}", self.managed.count(), starter.count()),
+            None => self.managed.count(),
         }
     }
 }
@@ -107,10 +105,23 @@ fn decode<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
 }
 
 /// Something wrong with what the file means.
+#[derive(Debug)]
 struct Fault {
-    path: Vec<Step<'static>>,
+    /// As `starter.jobs[2].interval`.
+    path: String,
     message: String,
     notes: Vec<String>,
+}
+
+impl Fault {
+    fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), notes: Vec::new() }
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
 }
 
 #[cfg(test)]

@@ -27,16 +27,12 @@ pub(crate) struct Server {
 }
 
 /// Guard rails that the owner may move.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    pub(crate) min_interval_s: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { min_interval_s: 60 }
-    }
+    pub(crate) min_interval_s: Option<u32>,
+    pub(crate) max_destinations: Option<usize>,
+    pub(crate) max_jobs: Option<usize>,
 }
 
 /// Appended once, into an empty log, and the user's from then on.

@@ -19,9 +19,11 @@ fn root() -> &'static Path {
 #[test]
 fn the_default_file_is_right_and_measures_this_machine_only() {
     let config = load(&root().join("config/network-stats.ron")).unwrap_or_else(|problem| panic!("{problem}"));
-    assert!(config.managed.destinations.is_empty() && config.managed.jobs.is_empty());
-    let starter = config.starter.unwrap();
-    for (spec, _) in &starter.destinations {
+    let (desired, left_out) = config.desired(Some([192, 168, 1, 1].into()));
+    assert!(desired.destinations.is_empty() && desired.jobs.is_empty() && left_out.is_empty());
+    let starter = desired.starter.unwrap();
+    assert_eq!(starter.destinations.len(), 5);
+    for spec in &starter.destinations {
         let is_local = ["127.0.0.1", "::1"].contains(&spec.host.as_str());
         assert_eq!(spec.paused, !is_local, "{}", spec.name);
         assert_eq!(spec.managed_by, ManagedBy::User);
@@ -30,6 +32,20 @@ fn the_default_file_is_right_and_measures_this_machine_only() {
     assert!(this_machine.spec.enabled && !internet.spec.enabled);
     assert_eq!(this_machine.spec.metrics, [Metric::Ping, Metric::PacketLoss, Metric::Jitter]);
     assert_eq!(this_machine.destinations, ["localhost-v4", "localhost-v6"]);
+}
+
+#[test]
+fn without_a_gateway_its_entry_is_left_out_and_named() {
+    let config = built_in().unwrap();
+    let (desired, left_out) = config.desired(None);
+    assert_eq!(left_out, ["gateway"]);
+    assert!(desired.starter.unwrap().destinations.iter().all(|spec| spec.name != "gateway"));
+    let text = "(starter: (destinations: [(name: \"g\", host_from: default_gateway)], \
+                jobs: [(name: \"j\", interval: \"1m\", metrics: [ping], destinations: [\"g\"])]))";
+    let (desired, _) = parse(Path::new("x"), text.as_bytes()).unwrap().desired(None);
+    assert!(desired.starter.unwrap().jobs.is_empty(), "a job without destinations is no job");
+    let managed = "(destinations: [(name: \"g\", host_from: default_gateway)])";
+    assert!(complaint(managed).starts_with("x.ron:1:40: `host_from` is for `starter`"), "{}", complaint(managed));
 }
 
 #[test]
@@ -46,8 +62,10 @@ fn every_example_is_right() {
 #[test]
 fn an_empty_struct_is_a_config() {
     let config = parse(Path::new("x.ron"), b"()").unwrap();
-    assert!(config.starter.is_none() && config.managed.jobs.is_empty());
-    assert_eq!(config.min_interval_s, 60);
+    let (desired, _) = config.desired(None);
+    assert!(desired.starter.is_none() && desired.jobs.is_empty() && desired.destinations.is_empty());
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.summary(), "0 destinations, 0 jobs");
 }
 
 #[test]
@@ -79,11 +97,11 @@ fn a_wrong_unit_points_at_the_value() {
 #[test]
 fn a_name_used_twice_points_at_the_second() {
     let said = complaint("(destinations: [\n(name: \"a\", host: \"::1\"),\n(name: \"A\", host: \"::1\"),\n])");
-    assert!(said.starts_with("x.ron:3:8: the destination name \"A\" is used twice"), "{said}");
+    assert!(said.starts_with("x.ron:3:8: \"A\" is the name of destinations[0] too"), "{said}");
     let said = complaint(
         "(destinations: [(name: \"a\", host: \"::1\")], starter: (destinations: [(name: \"a\", host: \"::1\")]))",
     );
-    assert!(said.contains("also declared outside `starter`"), "{said}");
+    assert!(said.starts_with("x.ron:1:76: there is a destination named \"a\" already"), "{said}");
     let said = complaint("(destinations: [(name: \"a\", name: \"b\", host: \"::1\")])");
     assert!(said.starts_with("x.ron:1:29: the key `name` is here twice"), "{said}");
 }
@@ -93,16 +111,16 @@ fn a_job_of_an_undeclared_destination_is_refused_with_the_nearest() {
     let said = complaint(
         "(destinations: [(name: \"router\", host: \"::1\")],\n jobs: [(name: \"j\", interval: \"1m\", metrics: [ping], destinations: [\"ruoter\"])])",
     );
-    assert!(said.starts_with("x.ron:2:69: no destination is named \"ruoter\""), "{said}");
-    assert!(said.contains("did you mean `router`?"), "{said}");
+    assert!(said.starts_with("x.ron:2:69: the file declares no destination \"ruoter\""), "{said}");
+    assert!(said.contains("did you mean \"router\"?"), "{said}");
 }
 
 #[test]
 fn the_interval_floor_names_the_limit() {
-    let text = "(jobs: [(name: \"j\", interval: \"59s\", metrics: [ping])])";
-    assert!(complaint(text).contains("x.ron:1:31: the interval is out of range: 60 s to 7 d"), "{}", complaint(text));
+    let text = "(jobs: [(name: \"j\", interval: \"59s\", metrics: [ping], destination_tags: [\"t\"])])";
+    assert!(complaint(text).contains("x.ron:1:31: 59 s is below the floor of 60 s"), "{}", complaint(text));
     let lowered = text.replace("(jobs", "(limits: (min_interval_s: 1), jobs");
-    assert_eq!(parse(Path::new("x"), lowered.as_bytes()).unwrap().managed.jobs[0].spec.interval_s, 59);
+    assert_eq!(parse(Path::new("x"), lowered.as_bytes()).unwrap().desired(None).0.jobs[0].spec.interval_s, 59);
     assert!(complaint("(limits: (min_interval_s: 0))").contains("x.ron:1:27: 0 is out of range"));
     assert!(complaint(&text.replace("59s", "90500ms")).contains("whole number of seconds"));
 }
@@ -129,22 +147,24 @@ fn syntax_errors_have_their_place() {
 
 #[test]
 fn times_need_a_zone_and_hours_a_shape() {
-    let job = |more: &str| format!("(jobs: [(name: \"j\", interval: \"1m\", metrics: [ping], {more})])");
+    let job = |more: &str| {
+        format!("(jobs: [(name: \"j\", interval: \"1m\", metrics: [ping], destination_tags: [\"t\"], {more})])")
+    };
     assert!(complaint(&job("start_time: \"2026-12-01T00:00:00\"")).contains("RFC 3339"));
     let hours = |zone: &str, span: &str| job(&format!("active_hours: (time_zone: \"{zone}\", spans: [{span}])"));
     let good = "(days: [mon], from: \"22:00\", to: \"06:00\")";
-    assert!(parse(Path::new("x"), hours("Europe/Berlin", good).as_bytes()).is_ok());
-    assert!(complaint(&hours("Berlin", good)).contains("not a time zone"));
+    parse(Path::new("x"), hours("Europe/Berlin", good).as_bytes()).unwrap();
+    assert!(complaint(&hours("Berlin", good)).contains("there is no time zone"));
     assert!(complaint(&hours("UTC", "(days: [mon], from: \"8\", to: \"9:00\")")).contains("not a time of day"));
     assert!(complaint(&hours("UTC", "(days: [mon], from: \"24:00\", to: \"09:00\")")).contains("\"23:59\""));
     assert!(complaint(&hours("UTC", "(days: [], from: \"08:00\", to: \"09:00\")")).contains("at least one day"));
-    assert!(complaint(&hours("UTC", "")).contains("never run"));
+    assert!(complaint(&hours("UTC", "")).contains("never runs"));
 }
 
 #[test]
 fn windows_line_ends_and_a_byte_order_mark_are_fine() {
     let text = "\u{feff}(\r\n    limits: (\r\n        min_interval_s: 5,\r\n    ),\r\n)\r\n";
-    assert_eq!(parse(Path::new("x"), text.as_bytes()).unwrap().min_interval_s, 5);
+    assert_eq!(parse(Path::new("x"), text.as_bytes()).unwrap().policy.min_interval_s, 5);
     let said = complaint(&text.replace("min_interval_s", "min_interval"));
     assert!(said.starts_with("x.ron:3:9: ") && !said.contains('\r'), "{said}");
 }
