@@ -20,4 +20,7 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A listener that does not know its own address.
+    #[error("the listener has no address: {0}")]
+    Listener(#[source] std::io::Error),
 }

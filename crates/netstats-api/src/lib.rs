@@ -7,20 +7,34 @@
 
 #![allow(dead_code, reason = "the routes that use the rest follow")]
 
+mod api;
+mod app;
+mod assets;
 mod browser;
+mod command;
+mod context;
 mod door;
 #[cfg(test)]
 mod door_tests;
 mod error;
 mod guard;
+mod json;
 mod limits;
 mod nearest;
 mod path;
 mod problem;
 mod reply;
 mod route;
+mod routes;
 mod server;
+mod session;
+mod socket;
 
+pub use api::{Api, routes};
+pub use context::{
+    ApiContext, Clock, CollectorReport, PrivilegesReport, ProblemReport, ReloadHook, ReloadRefused, Reloaded, Report,
+    ReportHook,
+};
 pub use error::Error;
 pub use limits::Limits;
 pub use server::{bind, check_bind};

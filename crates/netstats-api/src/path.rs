@@ -55,6 +55,19 @@ pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<String, &'static 
     if text.chars().any(char::is_control) { Err("holds a control character") } else { Ok(text) }
 }
 
+/// Percent-encodes all but unreserved characters (RFC 3986 2.3).
+pub(crate) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 /// A query string's parameters, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
@@ -101,6 +114,10 @@ impl Query {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

@@ -51,6 +51,14 @@ where
     Route { method, path, takes: &["application/json"], run: Box::new(move |state, call| Box::pin(run(state, call))) }
 }
 
+impl<S> Route<S> {
+    /// With other content types than JSON.
+    pub(crate) fn taking(mut self, takes: &'static [&'static str]) -> Self {
+        self.takes = takes;
+        self
+    }
+}
+
 /// The routes and what answers where there is none.
 pub(crate) struct Table<S> {
     routes: Vec<Arc<Route<S>>>,

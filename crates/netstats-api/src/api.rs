@@ -1,0 +1,77 @@
+//! The server as a whole.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::app::{App, table};
+use crate::browser::Hosts;
+use crate::context::ApiContext;
+use crate::door::Door;
+use crate::server::{self, check_bind};
+use crate::socket::Sockets;
+
+/// The door, ready to be opened.
+pub struct Api {
+    context: ApiContext,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("limits", &self.context.limits).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// A door to these views.
+    #[must_use]
+    pub const fn new(context: ApiContext) -> Self {
+        Self { context }
+    }
+
+    /// Serves until `shutdown` is done, then lets requests under way finish and says goodbye to WebSockets, within
+    /// [`crate::Limits::stop_time`].
+    ///
+    /// # Errors
+    /// A listener that other machines can reach.
+    pub async fn serve(self, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let mut addresses = Vec::with_capacity(listeners.len());
+        for listener in &listeners {
+            let address: SocketAddr = listener.local_addr().map_err(Error::Listener)?;
+            check_bind(address)?;
+            addresses.push(address);
+        }
+        let limits = Arc::new(self.context.limits.clone());
+        let hosts = Hosts::new(&addresses, &self.context.allowed_hosts);
+        let (stop, stopping) = watch::channel(false);
+        let app = App::new(self.context, stopping.clone());
+        let (sockets, ended) = Sockets::new(app.clone());
+        let door = Door::new(Arc::new(table()).mount(app), hosts, limits.clone(), sockets.into_upgrade());
+        let mut serving = std::pin::pin!(server::serve(listeners, Arc::new(door), limits.clone(), stopping));
+        tokio::select! {
+            () = &mut serving => {}
+            () = shutdown => {
+                let _ = stop.send(true);
+                serving.await;
+            }
+        }
+        let _ = tokio::time::timeout(limits.stop_time, ended.all()).await;
+        Ok(())
+    }
+}
+
+/// Method and path of every route, as `("GET", "/api/jobs/:id")`: for tests and documents that must not miss one.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let routes: Vec<_> = table().routes().map(|(method, path)| (method.clone(), path)).collect();
+    routes.into_iter().map(|(method, path)| (method_name(&method), path))
+}
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+fn method_name(method: &hyper::Method) -> &'static str {
+    METHODS.into_iter().find(|name| *name == method.as_str()).unwrap_or("?")
+}

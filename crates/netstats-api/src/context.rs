@@ -1,0 +1,144 @@
+//! What the door is given: views to read, a journal to write to, and hooks into what it must not know.
+
+use std::sync::Arc;
+
+use netstats_event::Timestamp;
+use netstats_inventory::{InventoryHandle, Policy};
+use netstats_log::Journal;
+use netstats_projector::Runner;
+use netstats_series::Series;
+use serde::Serialize;
+
+use crate::limits::Limits;
+
+/// The wall clock, read by whoever may.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Reads the config file again; blocks.
+pub type ReloadHook = Arc<dyn Fn() -> Result<Reloaded, ReloadRefused> + Send + Sync>;
+
+/// Looks at the collector and the machine; quick.
+pub type ReportHook = Arc<dyn Fn() -> Report + Send + Sync>;
+
+/// Everything the door needs. `ApiContext::new` has the parts that have no default; the others are fields.
+#[derive(Clone)]
+pub struct ApiContext {
+    /// The only writer.
+    pub journal: Arc<Journal>,
+    /// Tells when a written event can be read.
+    pub runner: Arc<Runner>,
+    /// Destinations and jobs.
+    pub inventory: InventoryHandle,
+    /// Samples.
+    pub series: Series,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Limits on commands, as they are now.
+    pub policy: Arc<dyn Fn() -> Policy + Send + Sync>,
+    /// The config file; none where there is none.
+    pub reload: Option<ReloadHook>,
+    /// Collector and machine.
+    pub report: ReportHook,
+    /// Limits of the server.
+    pub limits: Limits,
+    /// Names besides `localhost`, `127.0.0.1` and `[::1]` under which browsers may come: `name` or `name:port`.
+    pub allowed_hosts: Vec<String>,
+    /// Program version, as shown.
+    pub version: &'static str,
+}
+
+impl ApiContext {
+    /// A context with default policy, limits and hooks.
+    #[must_use]
+    pub fn new(
+        journal: Arc<Journal>,
+        runner: Arc<Runner>,
+        inventory: InventoryHandle,
+        series: Series,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            journal,
+            runner,
+            inventory,
+            series,
+            clock,
+            policy: Arc::new(Policy::default),
+            reload: None,
+            report: Arc::new(Report::default),
+            limits: Limits::default(),
+            allowed_hosts: Vec::new(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Reloaded {
+    /// The last event it appended, or the newest config event if it changed nothing.
+    pub position: u64,
+    /// Entries changed.
+    pub changed: usize,
+    /// Settings that count only after a restart, and other remarks.
+    pub warnings: Vec<String>,
+}
+
+/// Why the config file was not taken; the old config stays.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadRefused {
+    /// With file, line and column.
+    pub message: String,
+    /// What is accepted there.
+    pub accepted: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How the collector and the machine do, for `GET /api/health`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The collector.
+    pub collector: CollectorReport,
+    /// What the system lets us send.
+    pub privileges: PrivilegesReport,
+    /// What keeps the product from its work, each with what to do. Any of them makes the status `degraded`.
+    pub problems: Vec<ProblemReport>,
+}
+
+/// The collector's state.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CollectorReport {
+    /// It takes slots.
+    pub running: bool,
+    /// Probes under way.
+    pub in_flight: usize,
+    /// Slots due that wait for a worker.
+    pub queued: usize,
+    /// Slots that ended in a sample since the start.
+    pub measured: u64,
+    /// Slots that failed on our side since the start.
+    pub failed: u64,
+    /// Slots that were not run since the start.
+    pub missed: u64,
+    /// How late the last slots began, 95th percentile.
+    pub lateness_p95_ms: Option<f64>,
+}
+
+/// What the system lets us send.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PrivilegesReport {
+    /// The ICMP transport in use: `datagram`, `raw`, `helper`; none if there is none.
+    pub icmp: Option<String>,
+    /// The command that would give one.
+    pub fix: Option<String>,
+}
+
+/// One trouble.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ProblemReport {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}

@@ -1,0 +1,308 @@
+//! A job in JSON.
+
+use netstats_event::{JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
+use netstats_inventory::{Inventory, Job};
+use serde::Serialize;
+
+use super::destination::managed_by;
+use super::options::{OptionsJson, read_options};
+use super::{Fields, Json, Time, duration, parse_time};
+use crate::problem::Problem;
+
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// A job on its way out.
+#[derive(Serialize)]
+pub(crate) struct JobJson<'a> {
+    id: u32,
+    name: &'a str,
+    description: Option<&'a str>,
+    tags: &'a [String],
+    enabled: bool,
+    interval_s: u32,
+    metrics: Vec<&'static str>,
+    destinations: Vec<&'a str>,
+    destination_ids: Vec<u32>,
+    destination_tags: &'a [String],
+    start_time: Option<Time>,
+    end_time: Option<Time>,
+    active_hours: Option<HoursJson<'a>>,
+    packets: u16,
+    spacing_ms: u32,
+    timeout_ms: u32,
+    options: OptionsJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<StateJson>,
+    managed_by: &'static str,
+    created_at: Time,
+    updated_at: Time,
+    position: u64,
+}
+
+/// What a job is doing.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StateJson {
+    pub(crate) name: &'static str,
+    pub(crate) since: Time,
+    pub(crate) why: String,
+    pub(crate) next_run: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct HoursJson<'a> {
+    time_zone: &'a str,
+    spans: Vec<SpanJson>,
+}
+
+#[derive(Serialize)]
+struct SpanJson {
+    day: &'static str,
+    from: String,
+    to: String,
+}
+
+impl<'a> JobJson<'a> {
+    pub(crate) fn new(job: &'a Job, inventory: &'a Inventory, state: Option<StateJson>) -> Self {
+        let spec = &job.spec;
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        Self {
+            id: job.id.0,
+            name: &spec.name,
+            description: spec.description.as_deref(),
+            tags: &spec.tags,
+            enabled: spec.enabled,
+            interval_s: spec.interval_s,
+            metrics: spec.metrics.iter().map(|metric| metric.name()).collect(),
+            destinations: spec
+                .destinations
+                .iter()
+                .filter_map(|id| inventory.destinations.get(id))
+                .map(|destination| destination.spec.name.as_str())
+                .collect(),
+            destination_ids: spec.destinations.iter().map(|id| id.0).collect(),
+            destination_tags: &spec.destination_tags,
+            start_time: spec.start_time.map(Time),
+            end_time: spec.end_time.map(Time),
+            active_hours: spec.active_hours.as_ref().map(|hours| HoursJson {
+                time_zone: &hours.time_zone,
+                spans: hours
+                    .spans
+                    .iter()
+                    .map(|span| SpanJson {
+                        day: DAYS.get(usize::from(span.weekday)).copied().unwrap_or("?"),
+                        from: clock(span.from_minute),
+                        to: clock(span.to_minute),
+                    })
+                    .collect(),
+            }),
+            packets: spec.options.ping.packets,
+            spacing_ms: spec.options.ping.spacing_ms,
+            timeout_ms: spec.options.ping.timeout_ms,
+            options: OptionsJson::new(&spec.options),
+            state,
+            managed_by: managed_by(spec.managed_by),
+            created_at: Time(job.created_at),
+            updated_at: Time(job.updated_at),
+            position: job.changed.0,
+        }
+    }
+}
+
+/// What a GET shows and a PUT may give back without meaning anything by it.
+const SHOWN_ONLY: &[&str] = &["id", "state", "managed_by", "created_at", "updated_at", "position"];
+
+/// A job as a client describes it. What is left out has its default. `current` is what a PUT or PATCH replaces: where
+/// `packets` and `options.ping.packets` disagree, the one that was changed counts.
+pub(crate) fn read_job(json: &Json, inventory: &Inventory, current: Option<&JobSpec>) -> Result<JobSpec, Problem> {
+    let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
+    let name = fields.required_text("name")?;
+    let description = fields.text("description")?;
+    let tags = fields.texts("tags")?.unwrap_or_default();
+    let enabled = fields.flag("enabled")?.unwrap_or(true);
+    let interval_s = read_interval(&mut fields, current)?;
+    let metrics = read_metrics(&mut fields)?;
+    let destinations = read_destinations(&mut fields, inventory)?;
+    let destination_tags = fields.texts("destination_tags")?.unwrap_or_default();
+    let start_time = read_time(&mut fields, "start_time")?;
+    let end_time = read_time(&mut fields, "end_time")?;
+    let active_hours = read_hours(&mut fields)?;
+    let mut options = fields.value("options").map(read_options).transpose()?.unwrap_or_default();
+    let given = fields.peek("options").and_then(|options| options.get("ping"));
+    let ping = current.map(|current| &current.options.ping);
+    options.ping.packets = one_of(&mut fields, "packets", given, options.ping.packets, ping.map(|ping| ping.packets))?;
+    options.ping.spacing_ms =
+        one_of(&mut fields, "spacing_ms", given, options.ping.spacing_ms, ping.map(|ping| ping.spacing_ms))?;
+    options.ping.timeout_ms =
+        one_of(&mut fields, "timeout_ms", given, options.ping.timeout_ms, ping.map(|ping| ping.timeout_ms))?;
+    fields.done()?;
+    Ok(JobSpec {
+        name,
+        description,
+        tags,
+        enabled,
+        interval_s,
+        metrics,
+        destinations,
+        destination_tags,
+        start_time,
+        end_time,
+        active_hours,
+        options,
+        managed_by: ManagedBy::User,
+    })
+}
+
+/// A figure that can be given at the top and under `options.ping`.
+fn one_of<T>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    ping: Option<&Json>,
+    nested: T,
+    current: Option<T>,
+) -> Result<T, Problem>
+where
+    T: TryFrom<u64> + super::read::Bounded + PartialEq + Copy + std::fmt::Display,
+{
+    let top: Option<T> = fields.number(name)?;
+    let is_nested = ping.and_then(|ping| ping.get(name)).is_some_and(|value| *value != Json::Null);
+    Ok(match top {
+        None => nested,
+        Some(top) if !is_nested || top == nested || current == Some(nested) => top,
+        Some(top) if current == Some(top) => nested,
+        Some(top) => {
+            let why = format!("is {top}, and options.ping.{name} is {nested}");
+            return Err(fields.refuse(name, &why, "one of the two, or both the same"));
+        }
+    })
+}
+
+fn read_interval(fields: &mut Fields<'_>, current: Option<&JobSpec>) -> Result<u32, Problem> {
+    let seconds: Option<u32> = fields.number("interval_s")?;
+    let text = match fields.value("interval") {
+        None => None,
+        Some(Json::Text(text)) => {
+            let parsed = duration::parse_seconds(text).and_then(|s| u32::try_from(s).ok());
+            let shown: String = text.chars().take(80).collect();
+            Some(parsed.ok_or_else(|| fields.refuse("interval", &format!("is {shown:?}"), duration::ACCEPTED))?)
+        }
+        Some(_) => {
+            return Err(fields
+                .refuse("interval", "is no text", duration::ACCEPTED)
+                .hint("a number of seconds goes into interval_s"));
+        }
+    };
+    match (text, seconds) {
+        (None, None) => Err(fields.refuse("interval", "is missing", duration::ACCEPTED)),
+        (Some(one), None) | (None, Some(one)) => Ok(one),
+        // A PUT of what a GET showed, with `interval` added.
+        (Some(text), Some(seconds)) if text == seconds || current.is_some_and(|c| c.interval_s == seconds) => Ok(text),
+        (Some(text), Some(seconds)) => {
+            let why = format!("is {text} s, and interval_s is {seconds}");
+            Err(fields.refuse("interval", &why, "one of the two, or both the same"))
+        }
+    }
+}
+
+fn read_metrics(fields: &mut Fields<'_>) -> Result<Vec<Metric>, Problem> {
+    let names = Metric::ALL.map(Metric::name);
+    let Some(given) = fields.texts("metrics")? else {
+        return Err(fields.refuse("metrics", "is missing", &format!("a list of {}", names.join(", "))));
+    };
+    let metric = |(i, name): (usize, &String)| {
+        Metric::from_name(name).ok_or_else(|| {
+            let shown: String = name.chars().take(80).collect();
+            let problem = fields.refuse(&format!("metrics[{i}]"), &format!("is {shown:?}"), &names.join(", "));
+            crate::nearest::hint(problem, name, names.iter().copied())
+        })
+    };
+    let mut metrics = given.iter().enumerate().map(metric).collect::<Result<Vec<_>, _>>()?;
+    metrics.sort_unstable();
+    metrics.dedup();
+    Ok(metrics)
+}
+
+/// `destinations` by name or id; `destination_ids`, which a GET shows beside them, count where the former is absent.
+fn read_destinations(
+    fields: &mut Fields<'_>,
+    inventory: &Inventory,
+) -> Result<Vec<netstats_event::DestinationId>, Problem> {
+    let by_name = fields.value("destinations");
+    let by_id = fields.value("destination_ids");
+    let (name, value) = match (by_name, by_id) {
+        (Some(value), _) => ("destinations", value),
+        (None, Some(value)) => ("destination_ids", value),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let accepted = "a list of destinations' names or ids";
+    let Json::List(values) = value else { return Err(fields.refuse(name, "is no list", accepted)) };
+    let mut ids = Vec::with_capacity(values.len());
+    for (i, value) in values.iter().enumerate() {
+        let at = format!("{name}[{i}]");
+        let wanted = match value {
+            Json::Text(text) => text.clone(),
+            Json::Number(number) => number.to_string(),
+            _ => return Err(fields.refuse(&at, "is neither a name nor an id", accepted)),
+        };
+        let found = inventory.find_destination(&wanted).ok_or_else(|| {
+            let shown: String = wanted.chars().take(80).collect();
+            let problem = fields.refuse(&at, &format!("is {shown:?}, and there is no such destination"), accepted);
+            crate::nearest::hint(problem, &wanted, inventory.destinations.values().map(|d| d.spec.name.as_str()))
+        })?;
+        ids.push(found.id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn read_time(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+    fields.text(name)?.map(|text| parse_time(&text, name)).transpose()
+}
+
+fn read_hours(fields: &mut Fields<'_>) -> Result<Option<WeeklyHours>, Problem> {
+    let Some(json) = fields.value("active_hours") else { return Ok(None) };
+    let mut fields = Fields::of(json, "active_hours")?;
+    let time_zone = fields.text("time_zone")?.ok_or_else(|| {
+        fields.refuse("time_zone", "is missing", "an IANA time zone, as \"Europe/Berlin\" or \"UTC\"")
+    })?;
+    let accepted = "a list of {\"day\": \"mon\", \"from\": \"08:00\", \"to\": \"18:00\"}";
+    let mut spans = Vec::new();
+    match fields.value("spans") {
+        Some(Json::List(values)) => {
+            for (i, value) in values.iter().enumerate() {
+                spans.push(read_span(value, &format!("active_hours.spans[{i}]"))?);
+            }
+        }
+        Some(_) => return Err(fields.refuse("spans", "is no list", accepted)),
+        None => return Err(fields.refuse("spans", "is missing", accepted)),
+    }
+    fields.done()?;
+    Ok(Some(WeeklyHours { time_zone, spans }))
+}
+
+fn read_span(json: &Json, path: &str) -> Result<WeeklySpan, Problem> {
+    let mut fields = Fields::of(json, path)?;
+    let weekday = fields
+        .word("day", &DAYS, |word| DAYS.iter().position(|day| *day == word))?
+        .ok_or_else(|| fields.refuse("day", "is missing", &DAYS.join(", ")))?;
+    let mut minute = |name: &'static str, least: u16, most: u16| {
+        let accepted = if most == 1_440 {
+            "a time of day from \"00:01\" to \"24:00\""
+        } else {
+            "a time of day from \"00:00\" to \"23:59\""
+        };
+        let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "is missing", accepted))?;
+        let parsed = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2).and_then(|(hours, minutes)| {
+            let digits =
+                |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+            Some(digits(hours)? * 60 + digits(minutes).filter(|m| *m < 60)?)
+        });
+        parsed.filter(|minute| (least..=most).contains(minute)).ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            fields.refuse(name, &format!("is {shown:?}"), accepted)
+        })
+    };
+    let (from_minute, to_minute) = (minute("from", 0, 1_439)?, minute("to", 1, 1_440)?);
+    fields.done()?;
+    Ok(WeeklySpan { weekday: u8::try_from(weekday).unwrap_or(0), from_minute, to_minute })
+}

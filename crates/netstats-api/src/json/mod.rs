@@ -1,0 +1,13 @@
+//! JSON at the door: a reader that says which field is wrong and what is accepted, and the shapes that go out.
+
+mod destination;
+mod duration;
+mod job;
+mod options;
+mod read;
+mod time;
+
+pub(crate) use destination::{DestinationJson, read_destination};
+pub(crate) use job::{JobJson, StateJson, read_job};
+pub(crate) use read::{Fields, Json, parse};
+pub(crate) use time::{Time, parse_time};

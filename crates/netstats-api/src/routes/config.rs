@@ -1,0 +1,26 @@
+//! The config file.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::command::blocking;
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Call;
+
+/// `POST /api/config/reload`
+pub(crate) async fn reload(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&[])?;
+    let Some(hook) = app.context.reload.clone() else {
+        return Err(Problem::not_found("this server was started without a config file"));
+    };
+    match blocking(move || hook()).await? {
+        Ok(reloaded) => Ok(Reply::json(&reloaded)),
+        Err(refused) => {
+            let mut problem =
+                Problem::invalid(format!("the config file was not taken, the old config stays: {}", refused.message));
+            (problem.accepted, problem.hint) = (refused.accepted, refused.hint);
+            Err(problem)
+        }
+    }
+}

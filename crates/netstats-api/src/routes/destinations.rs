@@ -1,0 +1,165 @@
+//! Destinations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, LOCATION};
+use netstats_event::{DestinationId, Event, Timestamp};
+use netstats_inventory::{Command, Destination, Inventory, is_active};
+use serde::Serialize;
+
+use crate::app::{App, position_only};
+use crate::command::{Done, carry_out};
+use crate::json::{DestinationJson, parse, read_destination};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Call;
+
+/// What is older than this many intervals does not say how a destination does.
+const STALE_INTERVALS: u32 = 3;
+/// And so much more for the burst itself.
+const STALE_GRACE: Duration = Duration::from_secs(15);
+/// The interval assumed where no job runs.
+const IDLE_INTERVAL_S: u32 = 60;
+
+/// The destination of an id or name.
+pub(crate) fn find<'a>(inventory: &'a Inventory, id: &str) -> Result<&'a Arc<Destination>, Problem> {
+    inventory.find_destination(id).ok_or_else(|| {
+        let shown: String = id.chars().take(80).collect();
+        let problem = Problem::not_found(format!("there is no destination {shown:?}"));
+        crate::nearest::hint(problem, id, inventory.destinations.values().map(|d| d.spec.name.as_str()))
+    })
+}
+
+/// How often each destination is measured now: the shortest interval of the jobs at work on it.
+pub(crate) fn freshness(inventory: &Inventory, now: Timestamp) -> BTreeMap<DestinationId, u32> {
+    let mut intervals = BTreeMap::new();
+    for job in inventory.jobs.values().filter(|job| is_active(&job.spec, now)) {
+        for member in inventory.members(job) {
+            let interval = intervals.entry(member).or_insert(job.spec.interval_s);
+            *interval = job.spec.interval_s.min(*interval);
+        }
+    }
+    intervals
+}
+
+pub(crate) fn is_stale(last_at: Option<Timestamp>, interval_s: Option<u32>, now: Timestamp) -> bool {
+    let interval = Duration::from_secs(u64::from(interval_s.unwrap_or(IDLE_INTERVAL_S)));
+    last_at.is_none_or(|at| now.since(at) > interval * STALE_INTERVALS + STALE_GRACE)
+}
+
+fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
+    let (now, latest) = (app.now(), app.context.series.latest(destination.id));
+    let interval = inventory
+        .jobs_of(destination)
+        .iter()
+        .filter_map(|id| inventory.jobs.get(id))
+        .filter(|job| is_active(&job.spec, now))
+        .map(|job| job.spec.interval_s)
+        .min();
+    let is_stale = is_stale(latest.as_ref().and_then(|latest| latest.last_at), interval, now);
+    Reply::json(&DestinationJson::with_latest(destination, latest.as_ref(), is_stale))
+}
+
+/// `GET /api/destinations`
+pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        items: Vec<DestinationJson<'a>>,
+        position: u64,
+    }
+    call.query.only(&["tag", "status"])?;
+    let paused = match call.query.get("status") {
+        None => None,
+        Some("active") => Some(false),
+        Some("paused") => Some(true),
+        Some(other) => {
+            return Err(Problem::invalid(format!("status is {other:?}")).field("status").accepted("active, paused"));
+        }
+    };
+    let inventory = app.context.inventory.current();
+    let now = app.now();
+    let latest: BTreeMap<_, _> =
+        app.context.series.latest_all().into_iter().map(|latest| (latest.destination, latest)).collect();
+    let intervals = freshness(&inventory, now);
+    let items = inventory
+        .destinations
+        .values()
+        .filter(|d| call.query.get("tag").is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
+        .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused))
+        .map(|destination| {
+            let latest = latest.get(&destination.id);
+            let last_at = latest.and_then(|latest| latest.last_at);
+            let is_stale = is_stale(last_at, intervals.get(&destination.id).copied(), now);
+            DestinationJson::with_latest(destination, latest, is_stale)
+        })
+        .collect();
+    Ok(Reply::json(&List { items, position: app.context.series.position().max(inventory.position).0 }))
+}
+
+/// `GET /api/destinations/{id}`
+pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&[])?;
+    let inventory = app.context.inventory.current();
+    Ok(body(&app, &inventory, find(&inventory, &call.id)?))
+}
+
+/// `POST /api/destinations`
+pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&["reason"])?;
+    let spec = read_destination(&parse(&call.body)?)?;
+    let done = carry_out(&app, app.meta(&call), |_| Ok(Command::AddDestination(spec.clone()))).await?;
+    let added = done.events.iter().find_map(|event| match event {
+        Event::DestinationAdded(added) => Some(added.id),
+        _ => None,
+    });
+    let id = added.ok_or_else(Problem::internal)?;
+    let reply = after(&app, &done, id)?.status(StatusCode::CREATED);
+    Ok(match HeaderValue::from_str(&format!("/api/destinations/{id}")) {
+        Ok(location) => reply.header(LOCATION, location),
+        Err(_) => reply,
+    })
+}
+
+/// The entry after a command; somebody else may have removed it since.
+fn after(app: &App, done: &Done, id: DestinationId) -> Result<Reply, Problem> {
+    match done.inventory.destinations.get(&id) {
+        Some(destination) => Ok(body(app, &done.inventory, destination)),
+        None => position_only(done.position),
+    }
+}
+
+/// `PUT /api/destinations/{id}`
+pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&["reason"])?;
+    let spec = read_destination(&parse(&call.body)?)?;
+    let id = find(&app.context.inventory.current(), &call.id)?.id;
+    let wish = |_: &Inventory| Ok(Command::ChangeDestination { id, spec: spec.clone() });
+    let done = carry_out(&app, app.meta(&call), wish).await?;
+    after(&app, &done, id)
+}
+
+/// `PATCH /api/destinations/{id}`: JSON Merge Patch (RFC 7396).
+pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&["reason"])?;
+    let patch = parse(&call.body)?;
+    let id = find(&app.context.inventory.current(), &call.id)?.id;
+    let wish = |state: &Inventory| {
+        let current = find(state, &id.to_string())?;
+        let mut json = parse(&serde_json::to_vec(&DestinationJson::plain(current)).map_err(|_| Problem::internal())?)?;
+        json.merge(patch.clone());
+        Ok(Command::ChangeDestination { id, spec: read_destination(&json)? })
+    };
+    let done = carry_out(&app, app.meta(&call), wish).await?;
+    after(&app, &done, id)
+}
+
+/// `DELETE /api/destinations/{id}`
+pub(crate) async fn remove(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&["reason"])?;
+    let id = find(&app.context.inventory.current(), &call.id)?.id;
+    let done = carry_out(&app, app.meta(&call), |_| Ok(Command::RemoveDestination { id })).await?;
+    position_only(done.position)
+}

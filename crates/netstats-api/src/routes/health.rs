@@ -1,0 +1,87 @@
+//! How the product does.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::context::{CollectorReport, PrivilegesReport, ProblemReport};
+use crate::json::Time;
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Call;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    started_at: Time,
+    position: u64,
+    log: LogHealth,
+    projectors: Vec<ProjectorHealth>,
+    collector: CollectorReport,
+    privileges: PrivilegesReport,
+    problems: Vec<ProblemReport>,
+}
+
+#[derive(Serialize)]
+struct LogHealth {
+    first: u64,
+    last: u64,
+    head: String,
+}
+
+#[derive(Serialize)]
+struct ProjectorHealth {
+    name: &'static str,
+    position: u64,
+    lag: u64,
+    failure: Option<String>,
+}
+
+/// `GET /api/health`
+pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(&[])?;
+    let head = app.context.journal.head();
+    let report = (app.context.report)();
+    let projectors: Vec<_> = app
+        .context
+        .runner
+        .progress()
+        .into_iter()
+        .map(|progress| ProjectorHealth {
+            name: progress.name,
+            position: progress.visible.0,
+            lag: head.last.saturating_sub(progress.visible.0),
+            failure: progress.failure,
+        })
+        .collect();
+    let mut problems = report.problems;
+    problems.extend(projectors.iter().filter_map(|projector| {
+        let failure = projector.failure.as_ref()?;
+        Some(ProblemReport {
+            message: format!("the view {} stands still: {failure}", projector.name),
+            fix: Some("restart; if it comes again: network-stats views rebuild".to_owned()),
+        })
+    }));
+    let is_failing = projectors.iter().any(|projector| projector.failure.is_some());
+    let status = match (is_failing, problems.is_empty()) {
+        (true, _) => "failing",
+        (false, false) => "degraded",
+        (false, true) => "ok",
+    };
+    let health = Health {
+        status,
+        version: app.context.version,
+        started_at: Time(app.started_at),
+        position: head.last,
+        log: LogHealth { first: app.context.journal.first().0, last: head.last, head: head.chain.to_string() },
+        projectors,
+        collector: report.collector,
+        privileges: report.privileges,
+        problems,
+    };
+    let code = if is_failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    Ok(Reply::json(&health).status(code))
+}

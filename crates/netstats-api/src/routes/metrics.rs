@@ -1,0 +1,281 @@
+//! A job's rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{HeaderValue, LINK};
+use netstats_event::{DestinationId, Event, JobId, Kind, Metric, Position, Timestamp};
+use netstats_export::{Column, JsonStyle, JsonWriter, Line, columns_for, columns_named};
+use netstats_inventory::{Change, Inventory};
+use netstats_series::{Cursor, RawQuery, Row};
+
+use crate::app::App;
+use crate::command::blocking;
+use crate::json::{Time, parse_time};
+use crate::problem::Problem;
+use crate::reply::{JSON, Reply};
+use crate::route::Call;
+
+/// Rows of an answer where `limit` does not say.
+const DEFAULT_ROWS: usize = 10_000;
+/// The time before `end_time` where `start_time` does not say.
+const DEFAULT_SPAN: Duration = Duration::from_secs(24 * 3_600);
+const KNOWN: &[&str] = &["start_time", "end_time", "limit", "cursor", "metric", "destination", "order", "fields"];
+
+/// Where a page ended: after `taken` rows of the event at (slot, position).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Page {
+    at: Timestamp,
+    position: Position,
+    taken: usize,
+}
+
+impl Page {
+    fn text(self) -> String {
+        format!("{}.{}.{}", self.at.as_millis(), self.position, self.taken)
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let mut parts = text.split('.');
+        let page = (|| {
+            let at = Timestamp::from_millis(parts.next()?.parse().ok()?);
+            let position = Position(parts.next()?.parse().ok()?);
+            let taken = parts.next()?.parse().ok()?;
+            parts.next().is_none().then_some(Self { at, position, taken })
+        })();
+        page.ok_or_else(|| {
+            Problem::invalid("cursor is not one of ours")
+                .field("cursor")
+                .hint("follow the address in the Link header as it is, or leave the cursor out")
+        })
+    }
+}
+
+/// What is asked for, once understood.
+struct Wanted {
+    query: RawQuery,
+    columns: Vec<&'static Column>,
+    rows: usize,
+    page: Option<Page>,
+}
+
+/// `GET /api/jobs/{id}/metrics`
+pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    call.query.only(KNOWN)?;
+    let inventory = app.context.inventory.current();
+    let (job, metrics) = job_of(&inventory, &call.id)?;
+    let wanted = understand(&app, &call, &inventory, job, metrics)?;
+    let turn = app.queries.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
+    let asked = app.clone();
+    let (bytes, next) = blocking(move || {
+        let _turn = turn;
+        answer(&asked, &inventory, wanted)
+    })
+    .await??;
+    let mut reply = Reply::new(hyper::StatusCode::OK).body(JSON, bytes);
+    if let Some(next) = next
+        && let Ok(link) = HeaderValue::from_str(&format!("<{}>; rel=\"next\"", next_address(&call, next)))
+    {
+        reply = reply.header(LINK, link);
+    }
+    Ok(reply)
+}
+
+/// The job's id and metrics. A removed job's samples are still there, under its id.
+fn job_of(inventory: &Inventory, id: &str) -> Result<(JobId, Vec<Metric>), Problem> {
+    match super::jobs::find(inventory, id) {
+        Ok(job) => Ok((job.id, job.spec.metrics.clone())),
+        Err(problem) => match id.parse::<u32>() {
+            Ok(number) if number > 0 && JobId(number) < inventory.next_job => Ok((JobId(number), Vec::new())),
+            _ => Err(problem),
+        },
+    }
+}
+
+fn understand(
+    app: &App,
+    call: &Call,
+    inventory: &Inventory,
+    job: JobId,
+    of_job: Vec<Metric>,
+) -> Result<Wanted, Problem> {
+    let get = |name| call.query.get(name);
+    let to = match get("end_time") {
+        Some(text) => parse_time(text, "end_time")?,
+        // A slot of this very moment is inside.
+        None => app.now().plus(Duration::from_secs(1)),
+    };
+    let from = get("start_time").map_or_else(|| Ok(to.minus(DEFAULT_SPAN)), |text| parse_time(text, "start_time"))?;
+    if from >= to {
+        return Err(Problem::invalid(format!("start_time is {}, and end_time is {}", Time(from), Time(to)))
+            .field("start_time")
+            .accepted("a time before end_time"));
+    }
+    let most = app.context.limits.rows;
+    let rows = match get("limit") {
+        None => DEFAULT_ROWS.min(most),
+        Some(text) => text.parse().ok().filter(|rows| (1..=most).contains(rows)).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            Problem::invalid(format!("limit is {shown:?}"))
+                .field("limit")
+                .accepted(format!("a whole number from 1 to {most}"))
+        })?,
+    };
+    let newest_first = match get("order") {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(other) => {
+            return Err(Problem::invalid(format!("order is {other:?}")).field("order").accepted("asc, desc"));
+        }
+    };
+    let metrics = match get("metric") {
+        None => of_job,
+        Some(text) => text.split(',').map(|name| metric(name.trim())).collect::<Result<_, _>>()?,
+    };
+    let destinations = match get("destination") {
+        None => Vec::new(),
+        Some(text) => text.split(',').map(|id| destination(inventory, id.trim())).collect::<Result<_, _>>()?,
+    };
+    let columns = match get("fields") {
+        None => columns_for(&metrics),
+        Some(text) => columns_named(text.split(',').map(str::trim)).map_err(|name| {
+            let all = netstats_export::COLUMNS.iter().map(|column| column.name);
+            let problem = Problem::invalid(format!("there is no column {name:?}"))
+                .field("fields")
+                .accepted(all.clone().collect::<Vec<_>>().join(", "));
+            crate::nearest::hint(problem, name, all)
+        })?,
+    };
+    let page = get("cursor").map(Page::parse).transpose()?;
+    // The page's event is read again when some of its rows are still to come: the cursor before it is the one whose
+    // position is next to it, on the side the reading comes from.
+    let after = page.map(|page| Cursor {
+        at: page.at,
+        position: match (page.taken, newest_first) {
+            (0, _) => page.position,
+            (_, false) => Position(page.position.0.saturating_sub(1)),
+            (_, true) => page.position.next(),
+        },
+    });
+    let per_event = metrics_of_an_event(&metrics);
+    let taken = page.map_or(0, |page| page.taken);
+    let limit = (rows + taken).div_ceil(per_event);
+    let query = RawQuery { job: Some(job), destinations, metrics, from, to, limit, after, newest_first, as_of: None };
+    Ok(Wanted { query, columns, rows, page })
+}
+
+fn metric(name: &str) -> Result<Metric, Problem> {
+    Metric::from_name(name).ok_or_else(|| {
+        let names = Metric::ALL.map(Metric::name);
+        let problem =
+            Problem::invalid(format!("there is no metric {name:?}")).field("metric").accepted(names.join(", "));
+        crate::nearest::hint(problem, name, names.into_iter())
+    })
+}
+
+fn destination(inventory: &Inventory, id: &str) -> Result<DestinationId, Problem> {
+    match (super::destinations::find(inventory, id), id.parse::<u32>()) {
+        (Ok(found), _) => Ok(found.id),
+        (Err(_), Ok(number)) if number > 0 && DestinationId(number) < inventory.next_destination => {
+            Ok(DestinationId(number))
+        }
+        (Err(problem), _) => {
+            Err(Problem { status: hyper::StatusCode::UNPROCESSABLE_ENTITY, code: "invalid", ..problem }
+                .field("destination"))
+        }
+    }
+}
+
+/// The most rows that one event gives.
+fn metrics_of_an_event(metrics: &[Metric]) -> usize {
+    let asked: &[Metric] = if metrics.is_empty() { &Metric::ALL } else { metrics };
+    asked.iter().map(|one| asked.iter().filter(|other| other.probe() == one.probe()).count()).max().unwrap_or(1)
+}
+
+fn answer(app: &App, inventory: &Inventory, wanted: Wanted) -> Result<(Vec<u8>, Option<Page>), Problem> {
+    let Wanted { query, columns, rows: most, page } = wanted;
+    let found = app.context.series.raw(&*app.context.journal, &query)?;
+    let events = count_events(&found);
+    let skip = match (page, found.first()) {
+        (Some(page), Some(first)) if first.position == page.position => page.taken,
+        _ => 0,
+    };
+    let rows = &found[skip.min(found.len())..];
+    let shown = &rows[..most.min(rows.len())];
+    let next = shown.last().filter(|_| rows.len() > shown.len() || events >= query.limit).map(|last| {
+        let taken = found[..skip + shown.len()].iter().rev().take_while(|row| row.position == last.position).count();
+        let is_whole = rows.get(shown.len()).is_none_or(|row| row.position != last.position);
+        Page { at: last.at, position: last.position, taken: if is_whole { 0 } else { taken } }
+    });
+    let mut names = Names::new(app, inventory);
+    let mut writer = JsonWriter::new(Vec::with_capacity(shown.len() * 512 + 2), columns, JsonStyle::Array)
+        .map_err(|_| Problem::internal())?;
+    for row in shown {
+        writer.write(&names.line(row)).map_err(|_| Problem::internal())?;
+    }
+    Ok((writer.finish().map_err(|_| Problem::internal())?, next))
+}
+
+fn count_events(rows: &[Row]) -> usize {
+    rows.chunk_by(|a, b| a.position == b.position).count()
+}
+
+/// Names by id as they are now; removed entries have the name they had last.
+struct Names<'a> {
+    app: &'a App,
+    inventory: &'a Inventory,
+    gone_jobs: BTreeMap<JobId, String>,
+    gone_destinations: BTreeMap<DestinationId, String>,
+}
+
+impl<'a> Names<'a> {
+    fn new(app: &'a App, inventory: &'a Inventory) -> Self {
+        Self { app, inventory, gone_jobs: BTreeMap::new(), gone_destinations: BTreeMap::new() }
+    }
+
+    fn line<'r>(&'r mut self, row: &'r Row) -> Line<'r> {
+        if !self.inventory.jobs.contains_key(&row.job) && !self.gone_jobs.contains_key(&row.job) {
+            let name = self.last_event(|change| change.job == Some(row.job)).and_then(|event| match event {
+                Event::JobAdded(added) => Some(added.spec.name),
+                Event::JobChanged(changed) => Some(changed.spec.name),
+                _ => None,
+            });
+            self.gone_jobs.insert(row.job, name.unwrap_or_default());
+        }
+        let id = row.destination;
+        if !self.inventory.destinations.contains_key(&id) && !self.gone_destinations.contains_key(&id) {
+            let name = self.last_event(|change| change.destination == Some(id)).and_then(|event| match event {
+                Event::DestinationAdded(added) => Some(added.spec.name),
+                Event::DestinationChanged(changed) => Some(changed.spec.name),
+                _ => None,
+            });
+            self.gone_destinations.insert(id, name.unwrap_or_default());
+        }
+        let job = self.inventory.jobs.get(&row.job).map(|job| &job.spec.name).or_else(|| self.gone_jobs.get(&row.job));
+        let destination =
+            self.inventory.destinations.get(&id).map(|d| &d.spec.name).or_else(|| self.gone_destinations.get(&id));
+        Line { row, job: job.map_or("", String::as_str), destination: destination.map_or("", String::as_str) }
+    }
+
+    /// The last event with a description that `is_it` accepts.
+    fn last_event(&self, is_it: impl Fn(&Change) -> bool) -> Option<Event> {
+        const DESCRIBING: [Kind; 4] =
+            [Kind::DestinationAdded, Kind::DestinationChanged, Kind::JobAdded, Kind::JobChanged];
+        let describes = |change: &Change| DESCRIBING.iter().any(|kind| kind.code() == change.kind) && is_it(change);
+        let position = self.app.context.inventory.changes(None, 1, describes).first()?.position;
+        Some(self.app.context.journal.get(&[position]).ok()?.pop()?.event)
+    }
+}
+
+/// The same question, from where this page ended.
+fn next_address(call: &Call, next: Page) -> String {
+    let mut address = format!("{}?", call.path);
+    for (name, value) in call.query.pairs().filter(|(name, _)| *name != "cursor") {
+        address.push_str(&crate::path::encode(name));
+        address.push('=');
+        address.push_str(&crate::path::encode(value));
+        address.push('&');
+    }
+    address + "cursor=" + &next.text()
+}
