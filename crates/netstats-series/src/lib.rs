@@ -6,10 +6,21 @@
 //! - aware of jobs' rules: intervals, windows, tags and names are the inventory's;
 //! - a door: rows are typed, in milliseconds and ratios; JSON and percent are made outside.
 
+mod bucket;
+mod bytes;
+mod fold;
 mod latest;
+mod limits;
+mod outcome;
+mod page;
+mod points;
 mod query;
 mod row;
+mod stream;
 
+pub use fold::SeriesProjector;
 pub use latest::{DestinationLatest, Failure, ProbeLatest, Status};
-pub use query::{RawQuery, Series, SeriesProjector};
+pub use limits::*;
+pub use points::{Percentile, Point, Resolution, SeriesAnswer, SeriesQuery};
+pub use query::{RawQuery, Series};
 pub use row::{Cursor, Row, RowDetail, RowStatus, rows_of};

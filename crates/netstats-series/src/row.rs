@@ -2,7 +2,14 @@
 
 use std::net::IpAddr;
 
-use netstats_event::{DestinationId, Envelope, JobId, Metric, Position, SampleFlags, Timestamp};
+use netstats_event::{
+    BandwidthMeasured, DestinationId, DnsFailure, DnsOutcome, Echo, Envelope, Event, FailReason, HopAnswer,
+    HttpMeasured, HttpOutcome, JobId, Metric, NameResolved, PingMeasured, Position, RouteTraced, Rtt, SampleFlags,
+    TcpOutcome, Throughput, Timestamp,
+};
+use netstats_stats::{Loss, LossPattern, mean_abs_ipdv, summarise};
+
+use crate::outcome::{self, Counts};
 
 /// How a slot ended, in the words of the doors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +31,10 @@ pub enum RowStatus {
 }
 
 impl RowStatus {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Success, Self::Partial, Self::Timeout, Self::Unreachable, Self::Refused, Self::Error, Self::Unknown];
+
     /// The name at every door.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -83,6 +94,14 @@ pub struct Row {
     pub error: Option<String>,
     /// The metric's own columns.
     pub detail: RowDetail,
+}
+
+impl Row {
+    /// Where a page that ends with this row's event ended.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        Cursor { at: self.at, position: self.position }
+    }
 }
 
 /// The columns that only one kind of probe has.
@@ -173,9 +192,268 @@ pub struct Cursor {
     pub position: Position,
 }
 
-/// The rows of one event: one for each of `metrics` that its probe measures; none for an event that is not the outcome
-/// of a slot.
+/// The rows of one event: one for each of `metrics` that its probe measures (all of them, if `metrics` is empty), in
+/// that order; none for an event that is not the outcome of a slot.
 #[must_use]
-pub fn rows_of(_envelope: &Envelope, _metrics: &[Metric]) -> Vec<Row> {
-    Vec::new()
+pub fn rows_of(envelope: &Envelope, metrics: &[Metric]) -> Vec<Row> {
+    let Some(probe) = envelope.event.probe() else { return Vec::new() };
+    let metrics = if metrics.is_empty() { &Metric::ALL[..] } else { metrics };
+    let mut metrics = metrics.iter().copied().filter(|metric| metric.probe() == probe).peekable();
+    let Some(row) = metrics.peek().and_then(|first| row_of(envelope, *first)) else { return Vec::new() };
+    metrics.map(|metric| Row { metric, ..row.clone() }).collect()
+}
+
+fn row_of(envelope: &Envelope, metric: Metric) -> Option<Row> {
+    let head = envelope.event.head()?;
+    let mut row = Row {
+        at: head.slot_at,
+        position: envelope.position,
+        job: head.job,
+        destination: head.destination,
+        metric,
+        status: RowStatus::Error,
+        flags: head.flags,
+        rtt_ms: None,
+        min_ms: None,
+        mean_ms: None,
+        max_ms: None,
+        stddev_ms: None,
+        p95_ms: None,
+        jitter_ms: None,
+        loss_ratio: None,
+        sent: None,
+        received: None,
+        address: None,
+        error: None,
+        detail: RowDetail::None,
+    };
+    match &envelope.event {
+        Event::PingMeasured(ping) => of_ping(&mut row, ping),
+        Event::RouteTraced(route) => of_route(&mut row, route),
+        Event::NameResolved(lookup) => of_lookup(&mut row, lookup),
+        Event::BandwidthMeasured(run) => of_bandwidth(&mut row, run),
+        Event::TcpMeasured(connection) => {
+            let (status, _, time) = outcome::tcp(&connection.outcome);
+            (row.status, row.rtt_ms) = (status, time.map(millis));
+            row.address = Some(connection.address);
+            row.detail = RowDetail::Tcp { port: connection.port };
+            row.error = match connection.outcome {
+                TcpOutcome::Connected(_) => None,
+                TcpOutcome::Refused(rtt) => Some(format!("port {} refused after {rtt}", connection.port)),
+                TcpOutcome::Timeout => Some(format!("port {} did not answer in time", connection.port)),
+                TcpOutcome::Unreachable(code) => Some(format!("unreachable (system error {code})")),
+                TcpOutcome::Local(code) => Some(format!("failed on this machine (system error {code})")),
+            };
+        }
+        Event::HttpMeasured(request) => of_http(&mut row, request),
+        Event::SlotFailed(failed) => {
+            row.error = Some(format!("{}: {}", reason_name(failed.reason), failed.detail));
+        }
+        _ => return None,
+    }
+    if head.flags.uplink_down {
+        row.status = RowStatus::Unknown;
+        row.error.get_or_insert_with(|| "our own network was down".to_owned());
+    }
+    Some(row)
+}
+
+fn millis(micros: u32) -> f64 {
+    Rtt::from_micros(micros).as_millis_f64()
+}
+
+/// Puts what a set of round trips says into a row.
+fn summed(row: &mut Row, micros: impl Iterator<Item = u32>) {
+    let times: Vec<f64> = micros.map(millis).collect();
+    let Some(summary) = summarise(&times) else { return };
+    row.rtt_ms = Some(summary.median);
+    row.min_ms = Some(summary.min);
+    row.mean_ms = Some(summary.mean);
+    row.max_ms = Some(summary.max);
+    row.stddev_ms = summary.stddev;
+    row.p95_ms = summary.p95.ok();
+}
+
+fn of_ping(row: &mut Row, ping: &PingMeasured) {
+    let counts = Counts::of(ping);
+    summed(row, ping.echoes.iter().filter_map(Echo::rtt).map(Rtt::as_micros));
+    row.status = counts.status(&ping.head);
+    row.jitter_ms = mean_abs_ipdv(ping.echoes.iter().map(|echo| echo.rtt().map(Rtt::as_millis_f64)));
+    let loss = Loss { sent: counts.sent.into(), lost: (counts.sent - counts.received()).into() };
+    // With our own network down nothing was lost: nothing was learnt.
+    row.loss_ratio = if ping.head.flags.uplink_down { None } else { loss.ratio() };
+    row.sent = Some(counts.sent);
+    row.received = Some(counts.received());
+    row.address = Some(ping.address);
+    let lost = |echo: &Echo| matches!(echo, Echo::Lost | Echo::Error(_));
+    row.detail = RowDetail::Ping {
+        late: counts.late,
+        not_sent: counts.not_sent,
+        duplicates: ping.duplicates.into(),
+        reordered: ping.reordered.into(),
+        longest_loss_run: u32::try_from(LossPattern::of(ping.echoes.iter().map(lost)).longest()).unwrap_or(u32::MAX),
+        ttl: ping.ttl,
+    };
+    row.error = ping.echoes.iter().find_map(|echo| match echo {
+        Echo::NotSent(code) => {
+            let planned = ping.echoes.len();
+            Some(format!("{} of {planned} packets never left this machine (system error {code})", counts.not_sent))
+        }
+        Echo::Error(error) => {
+            let from = error.from.map(|from| format!(" from {from}")).unwrap_or_default();
+            Some(format!("ICMP error type {}, code {}{from}", error.icmp_type, error.icmp_code))
+        }
+        _ => None,
+    });
+    if row.error.is_none() && row.status == RowStatus::Timeout {
+        row.error = Some(format!("no answer within {} ms", ping.timeout_ms));
+    }
+}
+
+fn of_route(row: &mut Row, route: &RouteTraced) {
+    summed(row, outcome::last_hop_times(route));
+    row.status = outcome::route_status(route);
+    row.address = Some(route.address);
+    let mut hash = Fnv::default();
+    let mut hop_count = 0;
+    for hop in &route.hops {
+        let mut from: Vec<IpAddr> = hop
+            .answers
+            .iter()
+            .filter_map(|answer| match answer {
+                HopAnswer::Answer { from, .. } => Some(*from),
+                HopAnswer::Silent | HopAnswer::NotSent(_) => None,
+            })
+            .collect();
+        from.sort_unstable();
+        from.dedup();
+        if !from.is_empty() {
+            hop_count = hop.ttl.into();
+            hash.write(&[hop.ttl]);
+            from.iter().for_each(|address| match address {
+                IpAddr::V4(address) => hash.write(&address.octets()),
+                IpAddr::V6(address) => hash.write(&address.octets()),
+            });
+        }
+    }
+    row.error = (!route.reached).then(|| match hop_count {
+        0 => "no hop answered".to_owned(),
+        hops => format!("the destination did not answer; the last answer came from hop {hops}"),
+    });
+    row.detail = RowDetail::Traceroute { hop_count, path_hash: hash.0, reached: route.reached };
+}
+
+fn of_lookup(row: &mut Row, lookup: &NameResolved) {
+    let (status, _, time) = outcome::dns(&lookup.outcome, lookup.is_expected);
+    (row.status, row.rtt_ms) = (status, time.map(millis));
+    let (rcode, answers) = match &lookup.outcome {
+        DnsOutcome::Response { rcode, answers, .. } => {
+            (Some(*rcode), answers.iter().map(|answer| answer.data.clone()).collect())
+        }
+        DnsOutcome::Failure(_) => (None, Vec::new()),
+    };
+    row.error = match &lookup.outcome {
+        _ if lookup.is_expected => None,
+        DnsOutcome::Response { rcode, answers, .. } => {
+            Some(format!("not the expected answer: response code {rcode}, {} records", answers.len()))
+        }
+        DnsOutcome::Failure(DnsFailure::Timeout) => Some("no matching response in time".to_owned()),
+        DnsOutcome::Failure(DnsFailure::Refused) => Some("the server refused the connection".to_owned()),
+        DnsOutcome::Failure(DnsFailure::Malformed) => Some("the response could not be parsed".to_owned()),
+        DnsOutcome::Failure(DnsFailure::Secure) => Some("the secure channel failed".to_owned()),
+        DnsOutcome::Failure(DnsFailure::Local(code)) => Some(format!("failed on this machine (system error {code})")),
+    };
+    row.detail = RowDetail::Dns {
+        name: lookup.name.clone(),
+        record_type: lookup.record_type.clone(),
+        rcode,
+        answers,
+        attempts: lookup.attempts.into(),
+        server: lookup.server.clone(),
+    };
+}
+
+fn of_bandwidth(row: &mut Row, run: &BandwidthMeasured) {
+    row.status = match (&run.failure, run.down.is_some() || run.up.is_some()) {
+        (None, true) => RowStatus::Success,
+        (Some(_), true) => RowStatus::Partial,
+        _ => RowStatus::Error,
+    };
+    row.address = Some(run.address);
+    row.error.clone_from(&run.failure);
+    row.detail = RowDetail::Bandwidth {
+        down_mbps: run.down.as_ref().and_then(goodput_mbps),
+        up_mbps: run.up.as_ref().and_then(goodput_mbps),
+        idle_rtt_ms: run.idle_rtt.map(Rtt::as_millis_f64),
+        loaded_rtt_ms: run.loaded_rtt_p95.map(Rtt::as_millis_f64),
+        is_cpu_bound: run.is_cpu_bound,
+    };
+}
+
+/// Mean goodput after the start-up, in Mbit/s.
+fn goodput_mbps(one_way: &Throughput) -> Option<f64> {
+    let counted = one_way.bytes_per_100ms.get(usize::from(one_way.skipped)..).filter(|parts| !parts.is_empty())?;
+    let bytes: u64 = counted.iter().map(|bytes| u64::from(*bytes)).sum();
+    #[expect(clippy::cast_precision_loss, reason = "bytes of one run stay far below 2^53")]
+    let (bytes, parts) = (bytes as f64, counted.len() as f64);
+    // 8 bits a byte, 10 parts a second, 10^6 bits a megabit.
+    Some(bytes * 80.0 / parts / 1e6)
+}
+
+fn of_http(row: &mut Row, request: &HttpMeasured) {
+    let (status, _, time) = outcome::http(&request.outcome, request.total.map(Rtt::as_micros));
+    (row.status, row.rtt_ms) = (status, time.map(millis));
+    row.address = request.address;
+    let (code, error) = match &request.outcome {
+        HttpOutcome::Expected(code) => (Some(*code), None),
+        HttpOutcome::UnexpectedStatus(code) => (Some(*code), Some(format!("unexpected status {code}"))),
+        HttpOutcome::UnexpectedBody(code) => (Some(*code), Some("the expected text is not in the body".to_owned())),
+        HttpOutcome::NameNotResolved(why) => (None, Some(format!("the name did not resolve: {why}"))),
+        HttpOutcome::Refused => (None, Some("the port refused".to_owned())),
+        HttpOutcome::Timeout(phase) => (None, Some(format!("no answer in time ({phase})"))),
+        HttpOutcome::Unreachable(code) => (None, Some(format!("unreachable (system error {code})"))),
+        HttpOutcome::Tls(why) => (None, Some(format!("TLS failed: {why}"))),
+        HttpOutcome::Protocol(why) => (None, Some(format!("not a valid HTTP response: {why}"))),
+        HttpOutcome::Local(why) => (None, Some(format!("failed on this machine: {why}"))),
+    };
+    row.error = error;
+    let phase = |rtt: Option<Rtt>| rtt.map(Rtt::as_millis_f64);
+    row.detail = RowDetail::Http {
+        status_code: code,
+        dns_ms: phase(request.dns),
+        connect_ms: phase(request.connect),
+        tls_ms: phase(request.tls),
+        first_byte_ms: phase(request.first_byte),
+        certificate_expires: request.certificate_expires,
+    };
+}
+
+/// The name of a reason at the doors.
+const fn reason_name(reason: FailReason) -> &'static str {
+    match reason {
+        FailReason::NotPermitted => "not_permitted",
+        FailReason::NameNotResolved => "name_not_resolved",
+        FailReason::NoRoute => "no_route",
+        FailReason::Socket => "socket",
+        FailReason::BadOptions => "bad_options",
+        FailReason::Denied => "denied",
+        FailReason::Internal => "internal",
+    }
+}
+
+/// FNV-1a, 64 bits: small, and the same everywhere.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
 }

@@ -1,0 +1,475 @@
+//! From events to state and rows.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use netstats_event::{
+    DestinationId, Envelope, Event, FailReason, JobId, Position, ProbeKind, SuppressReason, Timestamp,
+};
+use netstats_projector::{Error, Projector, RowBatch, RowReader};
+
+use crate::bytes::{self, Reader, damaged};
+use crate::latest::Failure;
+use crate::limits::{DIRECTORY_CHUNK, RECENT_MEDIANS};
+use crate::outcome::{self, Outcome};
+use crate::page;
+use crate::query::Series;
+use crate::stream::{Stream, StreamKey, tag};
+use crate::{DestinationLatest, Status};
+
+/// A stream without two outcomes counts as current for so long.
+const FIRST_INTERVAL_MS: i64 = 300_000;
+/// A stream whose last outcome is older than so many of its intervals has no say any more.
+const CURRENT_INTERVALS: i64 = 3;
+
+/// What is kept of a destination, over all streams.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DestinationState {
+    status: Status,
+    since: i64,
+    last_sample: Option<(u64, i64)>,
+    median: Option<u32>,
+    loss: Option<(u32, u32)>,
+    ipdv: (u32, u64),
+    /// Medians of ping bursts in microseconds, oldest first; 0 where nothing came back.
+    recent: VecDeque<u32>,
+    last_failure: Option<Failure>,
+    /// Pings give the numbers; where nothing pings, the others do.
+    is_pinged: bool,
+    /// Its streams, by number.
+    streams: Vec<usize>,
+    is_dirty: bool,
+}
+
+/// The view in memory.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) position: u64,
+    pub(crate) uplink_lost_at: Option<i64>,
+    by_key: BTreeMap<StreamKey, usize>,
+    streams: Vec<Stream>,
+    destinations: BTreeMap<DestinationId, DestinationState>,
+    dirty_streams: Vec<usize>,
+    dirty_destinations: BTreeSet<DestinationId>,
+    is_meta_dirty: bool,
+    /// Rows that will not change any more and that the store does not have yet: closed since the last flush...
+    pub(crate) fresh: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// ...and given to the last flush, which the runner may still be storing.
+    pub(crate) storing: BTreeMap<Vec<u8>, Vec<u8>>,
+    times: Vec<u32>,
+}
+
+/// What projector and handle share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    state: RwLock<State>,
+    rows: RwLock<Option<Arc<dyn RowReader>>>,
+}
+
+impl Shared {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn rows(&self) -> Option<Arc<dyn RowReader>> {
+        self.rows.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// The fold behind [`Series`].
+pub struct SeriesProjector {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for SeriesProjector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeriesProjector").finish_non_exhaustive()
+    }
+}
+
+impl SeriesProjector {
+    /// The projector, for the runner, and its handle, for queries.
+    #[must_use]
+    pub fn new() -> (Self, Series) {
+        let shared = Arc::new(Shared::default());
+        (Self { shared: shared.clone() }, Series { shared })
+    }
+}
+
+impl Projector for SeriesProjector {
+    fn name(&self) -> &'static str {
+        "series"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn attach(&mut self, rows: Arc<dyn RowReader>) {
+        *self.shared.rows.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(rows);
+    }
+
+    fn load(&mut self, rows: &dyn RowReader) -> Result<(), Error> {
+        let state = State::load(rows)?;
+        *self.shared.write() = state;
+        Ok(())
+    }
+
+    fn apply(&mut self, events: &[Envelope]) {
+        self.shared.write().apply(events);
+    }
+
+    fn flush(&mut self, rows: &mut RowBatch) {
+        self.shared.write().flush(rows);
+    }
+}
+
+impl State {
+    fn apply(&mut self, events: &[Envelope]) {
+        for envelope in events {
+            self.fold(envelope);
+        }
+        if let Some(last) = events.last() {
+            self.position = last.position.0;
+            self.is_meta_dirty = true;
+        }
+    }
+
+    fn fold(&mut self, envelope: &Envelope) {
+        let mut times = std::mem::take(&mut self.times);
+        if let Some(outcome) = outcome::outcome_of(&envelope.event, &mut times) {
+            self.take(envelope, &outcome, &times);
+        }
+        self.times = times;
+        match &envelope.event {
+            Event::SlotsSuppressed(left_out) if left_out.reason == SuppressReason::UplinkDown => {
+                let key = StreamKey { job: left_out.job, destination: left_out.destination, probe: left_out.probe };
+                if let Some(number) = self.by_key.get(&key).copied() {
+                    self.touch(number);
+                    self.streams[number].suppress();
+                    self.judge(left_out.destination, left_out.first_slot_at.as_millis());
+                }
+            }
+            Event::UplinkLost(_) => self.uplink_lost_at = Some(envelope.recorded_at.as_millis()),
+            Event::UplinkRestored(_) => self.uplink_lost_at = None,
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, envelope: &Envelope, outcome: &Outcome, times: &[u32]) {
+        let head = &outcome.head;
+        let (position, slot) = (envelope.position.0, head.slot_at.as_millis());
+        let key = StreamKey { job: head.job, destination: head.destination, probe: outcome.probe };
+        let number = *self.by_key.entry(key).or_insert_with(|| {
+            self.streams.push(Stream::new(key));
+            self.destinations.entry(key.destination).or_default().streams.push(self.streams.len() - 1);
+            self.streams.len() - 1
+        });
+        self.touch(number);
+        let median = outcome::median(times);
+        let fresh = &mut self.fresh;
+        self.streams[number].add(position, outcome, times, median, &mut |key, row| {
+            fresh.insert(key, row);
+        });
+
+        let is_ping = outcome.probe == ProbeKind::Ping;
+        if let Some(state) = self.destinations.get_mut(&head.destination) {
+            if outcome.is_sample {
+                state.last_sample = Some((position, slot));
+                state.is_pinged |= is_ping;
+                if is_ping || !state.is_pinged {
+                    state.median = median;
+                    state.loss = (is_ping && outcome.is_known()).then_some((outcome.sent, outcome.received));
+                    state.ipdv = outcome.ipdv;
+                }
+                if is_ping && outcome.is_known() {
+                    if state.recent.len() == RECENT_MEDIANS {
+                        state.recent.pop_front();
+                    }
+                    state.recent.push_back(median.unwrap_or(0));
+                }
+            }
+            if let Event::SlotFailed(failed) = &envelope.event {
+                state.last_failure = Some(Failure {
+                    position: envelope.position,
+                    at: head.slot_at,
+                    job: head.job,
+                    probe: failed.probe,
+                    reason: failed.reason,
+                    detail: failed.detail.clone(),
+                });
+            }
+        }
+        self.judge(head.destination, slot);
+    }
+
+    fn touch(&mut self, number: usize) {
+        if !self.streams[number].is_dirty {
+            self.dirty_streams.push(number);
+        }
+    }
+
+    /// What a destination's streams say together. A stream has a say while its last outcome is at most three of its
+    /// intervals older than the newest of all (a stopped job does not hold a destination down). All that know
+    /// something say down: *down*; some do: *degraded*; none knows anything: *unknown*.
+    fn judge(&mut self, destination: DestinationId, at: i64) {
+        let Some(state) = self.destinations.get_mut(&destination) else { return };
+        let voters = || {
+            let streams = state.streams.iter().map(|number| &self.streams[*number]);
+            streams.filter(|stream| stream.has_a_say()).filter_map(|stream| Some((stream, stream.last?.slot)))
+        };
+        let newest = voters().map(|(_, slot)| slot).max().unwrap_or(at);
+        let (mut up, mut down, mut degraded) = (false, false, false);
+        for (stream, slot) in voters() {
+            let interval = if stream.interval_ms > 0 { stream.interval_ms } else { FIRST_INTERVAL_MS };
+            if newest.saturating_sub(slot) > interval.saturating_mul(CURRENT_INTERVALS) {
+                continue;
+            }
+            match stream.status() {
+                Status::Up => up = true,
+                Status::Degraded => degraded = true,
+                Status::Down => down = true,
+                Status::Unknown => {}
+            }
+        }
+        let status = match (up, degraded, down) {
+            (false, false, false) => Status::Unknown,
+            (false, false, true) => Status::Down,
+            (true, false, false) => Status::Up,
+            _ => Status::Degraded,
+        };
+        if state.status != status || state.since == 0 {
+            (state.status, state.since) = (status, at);
+        }
+        if !state.is_dirty {
+            state.is_dirty = true;
+            self.dirty_destinations.insert(destination);
+        }
+    }
+
+    fn flush(&mut self, rows: &mut RowBatch) {
+        // What the last flush gave is stored by now.
+        self.storing = std::mem::take(&mut self.fresh);
+        for (key, row) in &self.storing {
+            rows.put(key.as_slice(), row.as_slice());
+        }
+        let mut streams = std::mem::take(&mut self.dirty_streams);
+        streams.sort_unstable_by_key(|number| self.streams[*number].key);
+        for number in streams.drain(..) {
+            let stream = &mut self.streams[number];
+            stream.is_dirty = false;
+            rows.put(stream.key.row(tag::STREAM), stream.encode());
+        }
+        self.dirty_streams = streams;
+        for destination in std::mem::take(&mut self.dirty_destinations) {
+            if let Some(state) = self.destinations.get_mut(&destination) {
+                state.is_dirty = false;
+                rows.put(destination_key(destination), state.encode());
+            }
+        }
+        if std::mem::take(&mut self.is_meta_dirty) {
+            let mut row = Vec::new();
+            bytes::put(&mut row, self.position);
+            row.push(u8::from(self.uplink_lost_at.is_some()));
+            bytes::put_signed(&mut row, self.uplink_lost_at.unwrap_or(0));
+            rows.put([tag::META], row);
+        }
+    }
+
+    fn load(rows: &dyn RowReader) -> Result<Self, Error> {
+        let mut state = Self::default();
+        if let Some(row) = rows.get(&[tag::META])? {
+            let mut reader = Reader(&row);
+            state.position = reader.number()?;
+            let is_lost = reader.byte()? == 1;
+            state.uplink_lost_at = Some(reader.signed()?).filter(|_| is_lost);
+        }
+        each(rows, tag::DESTINATION, |key, row| {
+            let id = key.get(1..5).and_then(|id| id.try_into().ok()).ok_or_else(|| damaged("a destination's key"))?;
+            state.destinations.insert(DestinationId(u32::from_be_bytes(id)), DestinationState::decode(row)?);
+            Ok(())
+        })?;
+        each(rows, tag::STREAM, |key, row| {
+            let key = StreamKey::parse(key).ok_or_else(|| damaged("a stream's key"))?;
+            let number = state.streams.len();
+            state.streams.push(Stream::decode(key, row)?);
+            state.by_key.insert(key, number);
+            state.destinations.entry(key.destination).or_default().streams.push(number);
+            Ok(())
+        })?;
+        each(rows, tag::DIRECTORY, |key, row| {
+            let stream = StreamKey::parse(key).and_then(|key| state.by_key.get(&key));
+            let number = stream.ok_or_else(|| damaged("a directory without its stream"))?;
+            state.streams[*number].closed.extend(page::decode_spans(row, DIRECTORY_CHUNK)?);
+            Ok(())
+        })?;
+        Ok(state)
+    }
+
+    /// The streams of a query, by job, destination and probe.
+    pub(crate) fn streams(
+        &self,
+        job: Option<JobId>,
+        destinations: &[DestinationId],
+        probe: impl Fn(ProbeKind) -> bool,
+    ) -> impl Iterator<Item = &Stream> {
+        // Keys begin with the job.
+        let (low, high) = job.map_or((JobId(0), JobId(u32::MAX)), |job| (job, job));
+        let low = StreamKey { job: low, destination: DestinationId(0), probe: ProbeKind::Ping };
+        let high = StreamKey { job: high, destination: DestinationId(u32::MAX), probe: ProbeKind::Http };
+        self.by_key
+            .range(low..=high)
+            .filter(move |(key, _)| destinations.is_empty() || destinations.contains(&key.destination))
+            .filter(move |(key, _)| probe(key.probe))
+            .map(|(_, number)| &self.streams[*number])
+    }
+
+    pub(crate) fn latest(&self, id: DestinationId) -> Option<DestinationLatest> {
+        let state = self.destinations.get(&id)?;
+        let mut streams: Vec<&Stream> = state.streams.iter().map(|number| &self.streams[*number]).collect();
+        streams.sort_unstable_by_key(|stream| stream.key);
+        Some(DestinationLatest {
+            destination: id,
+            status: state.status,
+            since: Timestamp::from_millis(state.since),
+            last_sample: state.last_sample.map(|(position, _)| Position(position)),
+            last_at: state.last_sample.map(|(_, slot)| Timestamp::from_millis(slot)),
+            response_time: state.median.map(netstats_event::Rtt::from_micros),
+            loss_ratio: state.loss.and_then(|(sent, received)| {
+                netstats_stats::Loss { sent: sent.into(), lost: sent.saturating_sub(received).into() }.ratio()
+            }),
+            #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
+            jitter_ms: (state.ipdv.0 > 0).then(|| state.ipdv.1 as f64 / f64::from(state.ipdv.0) / 1_000.0),
+            recent: state.recent.iter().map(|median| (*median > 0).then_some(*median)).collect(),
+            last_failure: state.last_failure.clone(),
+            probes: streams.into_iter().filter_map(Stream::latest).collect(),
+        })
+    }
+
+    pub(crate) fn latest_all(&self) -> Vec<DestinationLatest> {
+        self.destinations.keys().filter_map(|id| self.latest(*id)).collect()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let streams: usize = self.streams.iter().map(Stream::memory_bytes).sum();
+        let destinations = self
+            .destinations
+            .values()
+            .map(|state| size_of::<DestinationState>() + state.recent.capacity() * 4 + state.streams.capacity() * 8);
+        // A key and a number in the tree.
+        streams + destinations.sum::<usize>() + self.by_key.len() * (size_of::<StreamKey>() + 8)
+    }
+}
+
+fn destination_key(id: DestinationId) -> Vec<u8> {
+    let mut key = vec![tag::DESTINATION];
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key
+}
+
+/// Visits all rows of a family.
+fn each(rows: &dyn RowReader, tag: u8, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    rows.scan(&[tag], &mut |key, row| {
+        outcome = visit(key, row);
+        outcome.is_ok()
+    })?;
+    outcome
+}
+
+impl DestinationState {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        let o = &mut out;
+        o.extend_from_slice(&[self.status as u8, u8::from(self.is_pinged)]);
+        bytes::put_signed(o, self.since);
+        o.push(u8::from(self.last_sample.is_some()));
+        let (position, slot) = self.last_sample.unwrap_or_default();
+        bytes::put(o, position);
+        bytes::put_signed(o, slot);
+        bytes::put_option(o, self.median);
+        o.push(u8::from(self.loss.is_some()));
+        let (sent, received) = self.loss.unwrap_or_default();
+        for number in [sent.into(), received.into(), self.ipdv.0.into(), self.ipdv.1] {
+            bytes::put(o, number);
+        }
+        bytes::put(o, self.recent.len() as u64);
+        let mut before = 0_i64;
+        for median in &self.recent {
+            bytes::put_signed(o, i64::from(*median) - before);
+            before = i64::from(*median);
+        }
+        o.push(u8::from(self.last_failure.is_some()));
+        if let Some(failure) = &self.last_failure {
+            bytes::put(o, failure.position.0);
+            bytes::put_signed(o, failure.at.as_millis());
+            bytes::put(o, failure.job.0.into());
+            o.extend_from_slice(&[failure.probe as u8, failure.reason as u8]);
+            bytes::put_text(o, &failure.detail);
+        }
+        out
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader(row);
+        let statuses = [Status::Up, Status::Degraded, Status::Down, Status::Unknown];
+        let status = *statuses.get(usize::from(r.byte()?)).ok_or_else(|| damaged("a status"))?;
+        let is_pinged = r.byte()? == 1;
+        let since = r.signed()?;
+        let has_sample = r.byte()? == 1;
+        let last_sample = Some((r.number()?, r.signed()?)).filter(|_| has_sample);
+        let median = r.option()?;
+        let has_loss = r.byte()? == 1;
+        let loss = Some((r.small()?, r.small()?)).filter(|_| has_loss);
+        let ipdv = (r.small()?, r.number()?);
+        let mut before = 0_i64;
+        let recent = (0..r.count(RECENT_MEDIANS)?)
+            .map(|_| {
+                before = before.wrapping_add(r.signed()?);
+                u32::try_from(before).map_err(|_| damaged("a median"))
+            })
+            .collect::<Result<_, Error>>()?;
+        let last_failure = if r.byte()? == 1 {
+            Some(Failure {
+                position: Position(r.number()?),
+                at: Timestamp::from_millis(r.signed()?),
+                job: JobId(r.small()?),
+                probe: *ProbeKind::ALL.get(usize::from(r.byte()?)).ok_or_else(|| damaged("a probe"))?,
+                reason: reason_from(r.byte()?)?,
+                detail: r.text()?,
+            })
+        } else {
+            None
+        };
+        Ok(Self {
+            status,
+            since,
+            last_sample,
+            median,
+            loss,
+            ipdv,
+            recent,
+            last_failure,
+            is_pinged,
+            streams: Vec::new(),
+            is_dirty: false,
+        })
+    }
+}
+
+fn reason_from(code: u8) -> Result<FailReason, Error> {
+    let all = [
+        FailReason::NotPermitted,
+        FailReason::NameNotResolved,
+        FailReason::NoRoute,
+        FailReason::Socket,
+        FailReason::BadOptions,
+        FailReason::Denied,
+        FailReason::Internal,
+    ];
+    all.into_iter().find(|reason| *reason as u8 == code).ok_or_else(|| damaged("a reason"))
+}

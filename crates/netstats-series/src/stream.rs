@@ -1,0 +1,353 @@
+//! What is kept of one stream: all outcomes of one probe of one job on one destination.
+
+use netstats_event::{DestinationId, JobId, Position, ProbeKind, Rtt, Timestamp};
+use netstats_projector::Error;
+
+use crate::bucket::{DAY_MS, HOUR_MS, OpenBucket};
+use crate::bytes::{self, Reader, damaged};
+use crate::limits::DIRECTORY_CHUNK;
+use crate::outcome::{Outcome, Verdict};
+use crate::page::{self, Page, Span};
+use crate::{ProbeLatest, RowStatus, Status};
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamKey {
+    pub(crate) job: JobId,
+    pub(crate) destination: DestinationId,
+    pub(crate) probe: ProbeKind,
+}
+
+/// The families of rows, by the first byte of their keys.
+pub(crate) mod tag {
+    /// The view's own: position, uplink.
+    pub(crate) const META: u8 = b'm';
+    /// A destination's latest.
+    pub(crate) const DESTINATION: u8 = b'd';
+    /// A stream's state, with the page and the buckets being filled.
+    pub(crate) const STREAM: u8 = b's';
+    /// A closed page.
+    pub(crate) const PAGE: u8 = b'i';
+    /// The spans of up to [`crate::DIRECTORY_CHUNK`] closed pages.
+    pub(crate) const DIRECTORY: u8 = b'k';
+    /// A closed hour.
+    pub(crate) const HOUR: u8 = b'h';
+    /// A closed day.
+    pub(crate) const DAY: u8 = b'y';
+}
+
+impl StreamKey {
+    /// The front of the stream's rows of one family.
+    pub(crate) fn row(self, tag: u8) -> Vec<u8> {
+        let mut key = Vec::with_capacity(24);
+        key.push(tag);
+        key.extend_from_slice(&self.job.0.to_be_bytes());
+        key.extend_from_slice(&self.destination.0.to_be_bytes());
+        key.push(self.probe as u8);
+        key
+    }
+
+    /// A numbered row of the stream.
+    pub(crate) fn numbered(self, tag: u8, number: u32) -> Vec<u8> {
+        let mut key = self.row(tag);
+        key.extend_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    /// The row of a closed bucket.
+    pub(crate) fn bucket(self, tag: u8, number: i64, first: u64) -> Vec<u8> {
+        let mut key = self.numbered(tag, ordered(number));
+        key.extend_from_slice(&first.to_be_bytes());
+        key
+    }
+
+    pub(crate) fn parse(key: &[u8]) -> Option<Self> {
+        let (job, rest) = key.get(1..)?.split_first_chunk()?;
+        let (destination, rest) = rest.split_first_chunk()?;
+        let probe = *ProbeKind::ALL.get(usize::from(*rest.first()?))?;
+        Some(Self {
+            job: JobId(u32::from_be_bytes(*job)),
+            destination: DestinationId(u32::from_be_bytes(*destination)),
+            probe,
+        })
+    }
+}
+
+/// A bucket's number such that keys sort by time, before 1970 too.
+pub(crate) fn ordered(number: i64) -> u32 {
+    u32::try_from(number.saturating_add(1 << 31).clamp(0, u32::MAX.into())).unwrap_or(u32::MAX)
+}
+
+/// The newest outcome of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) position: u64,
+    pub(crate) slot: i64,
+    pub(crate) status: RowStatus,
+    pub(crate) is_known: bool,
+    pub(crate) median: Option<u32>,
+    pub(crate) sent: u32,
+    pub(crate) received: u32,
+    pub(crate) ipdv: (u32, u64),
+}
+
+impl Last {
+    pub(crate) fn loss_ratio(&self) -> Option<f64> {
+        let loss =
+            netstats_stats::Loss { sent: self.sent.into(), lost: self.sent.saturating_sub(self.received).into() };
+        loss.ratio().filter(|_| self.is_known)
+    }
+
+    pub(crate) fn jitter_ms(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
+        (self.ipdv.0 > 0).then(|| self.ipdv.1 as f64 / f64::from(self.ipdv.0) / 1_000.0)
+    }
+}
+
+/// One stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) key: StreamKey,
+    /// None until the first outcome.
+    pub(crate) last: Option<Last>,
+    pub(crate) samples: u64,
+    /// The last three verdicts that say something, the newest in the lowest 3 bits.
+    verdicts: u16,
+    /// Slots left out because our own network was down, after the last outcome.
+    is_suppressed: bool,
+    pub(crate) failed_in_a_row: u32,
+    failing_since: i64,
+    /// From the slot before to the last one.
+    pub(crate) interval_ms: i64,
+    pub(crate) page: Page,
+    /// The spans of closed pages.
+    pub(crate) closed: Vec<Span>,
+    pub(crate) hour: Option<OpenBucket>,
+    pub(crate) day: Option<OpenBucket>,
+    pub(crate) is_dirty: bool,
+}
+
+impl Stream {
+    pub(crate) const fn new(key: StreamKey) -> Self {
+        Self {
+            key,
+            last: None,
+            samples: 0,
+            verdicts: 0,
+            is_suppressed: false,
+            failed_in_a_row: 0,
+            failing_since: 0,
+            interval_ms: 0,
+            page: Page::EMPTY,
+            closed: Vec::new(),
+            hour: None,
+            day: None,
+            is_dirty: false,
+        }
+    }
+
+    /// Takes an outcome; rows that will not change any more go to `rows`.
+    pub(crate) fn add(
+        &mut self,
+        position: u64,
+        outcome: &Outcome,
+        times: &[u32],
+        median: Option<u32>,
+        rows: &mut impl FnMut(Vec<u8>, Vec<u8>),
+    ) {
+        let slot = outcome.head.slot_at.as_millis();
+        if let Some(last) = &self.last {
+            self.interval_ms = slot.saturating_sub(last.slot).max(0);
+        }
+        self.is_suppressed = false;
+        if outcome.is_sample {
+            self.samples += 1;
+            self.failed_in_a_row = 0;
+        } else {
+            if self.failed_in_a_row == 0 {
+                self.failing_since = slot;
+            }
+            self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+        }
+        if outcome.is_known() {
+            self.verdicts = (self.verdicts << 3 | outcome.verdict as u16) & 0o777;
+        }
+        self.last = Some(Last {
+            position,
+            slot,
+            status: outcome.status,
+            is_known: outcome.is_known(),
+            median,
+            sent: outcome.sent,
+            received: outcome.received,
+            ipdv: outcome.ipdv,
+        });
+
+        if self.page.is_full() {
+            self.close_page(rows);
+        }
+        self.page.push((slot, position));
+
+        let number = slot.div_euclid(HOUR_MS);
+        if let Some(closed) = self.hour.take_if(|hour| hour.number != number) {
+            self.close_hour(&closed, rows);
+        }
+        self.hour.get_or_insert_with(|| OpenBucket::new(number, position)).sums.add(outcome, times);
+        self.is_dirty = true;
+    }
+
+    /// Slots were left out because our own network was down: nothing is known until the next outcome.
+    pub(crate) const fn suppress(&mut self) {
+        self.is_suppressed = true;
+        self.is_dirty = true;
+    }
+
+    fn close_page(&mut self, rows: &mut impl FnMut(Vec<u8>, Vec<u8>)) {
+        let page = std::mem::take(&mut self.page);
+        let Some(span) = page.span() else { return };
+        let mut row = Vec::new();
+        page.encode(&mut row);
+        rows(self.key.numbered(tag::PAGE, number(self.closed.len())), row);
+        self.closed.push(span);
+        let chunk = (self.closed.len() - 1) / DIRECTORY_CHUNK;
+        let spans = page::encode_spans(&self.closed[chunk * DIRECTORY_CHUNK..]);
+        rows(self.key.numbered(tag::DIRECTORY, number(chunk)), spans);
+    }
+
+    fn close_hour(&mut self, hour: &OpenBucket, rows: &mut impl FnMut(Vec<u8>, Vec<u8>)) {
+        let mut row = Vec::new();
+        hour.sums.encode(&mut row);
+        rows(self.key.bucket(tag::HOUR, hour.number, hour.first), row);
+        let number = hour.number.div_euclid(DAY_MS / HOUR_MS);
+        if let Some(closed) = self.day.take_if(|day| day.number != number) {
+            let mut row = Vec::new();
+            closed.sums.encode(&mut row);
+            rows(self.key.bucket(tag::DAY, closed.number, closed.first), row);
+        }
+        self.day.get_or_insert_with(|| OpenBucket::new(number, hour.first)).sums.merge(&hour.sums);
+    }
+
+    /// What the stream says of its destination. The rule, with the outcomes that say something (failures on our side do
+    /// not):
+    ///
+    /// - *unknown*: the newest outcome says nothing, or slots were left out since because our own network was down;
+    /// - *down*: the newest got no answer, and so did the one before, or it was a burst of three packets or more;
+    /// - *degraded*: one of the last three lost something, was late or not as expected;
+    /// - *up*: otherwise.
+    pub(crate) fn status(&self) -> Status {
+        if self.is_suppressed || self.last.is_none_or(|last| !last.is_known) {
+            return Status::Unknown;
+        }
+        let past = [self.verdicts & 7, self.verdicts >> 3 & 7, self.verdicts >> 6 & 7];
+        let silent = |verdict: u16| verdict == Verdict::Bad as u16 || verdict == Verdict::Dead as u16;
+        if past[0] == Verdict::Dead as u16 || (silent(past[0]) && silent(past[1])) {
+            Status::Down
+        } else if past.iter().any(|verdict| *verdict > Verdict::Good as u16) {
+            Status::Degraded
+        } else {
+            Status::Up
+        }
+    }
+
+    /// Traceroute and bandwidth say nothing of whether a destination does well.
+    pub(crate) const fn has_a_say(&self) -> bool {
+        !matches!(self.key.probe, ProbeKind::Traceroute | ProbeKind::Bandwidth)
+    }
+
+    pub(crate) fn latest(&self) -> Option<ProbeLatest> {
+        let last = self.last?;
+        Some(ProbeLatest {
+            job: self.key.job,
+            destination: self.key.destination,
+            probe: self.key.probe,
+            position: Position(last.position),
+            slot_at: Timestamp::from_millis(last.slot),
+            row_status: last.status,
+            status: if self.has_a_say() { self.status() } else { Status::Unknown },
+            response_time: last.median.map(Rtt::from_micros),
+            loss_ratio: last.loss_ratio().filter(|_| self.key.probe == ProbeKind::Ping),
+            jitter_ms: last.jitter_ms(),
+            samples: self.samples,
+            failed_in_a_row: self.failed_in_a_row,
+            failing_since: (self.failed_in_a_row > 0).then(|| Timestamp::from_millis(self.failing_since)),
+        })
+    }
+
+    /// Heap and own bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let buckets = self.hour.iter().chain(&self.day).map(|bucket| bucket.sums.heap_bytes()).sum::<usize>();
+        size_of::<Self>() + self.page.heap_bytes() + self.closed.capacity() * size_of::<Span>() + buckets
+    }
+
+    /// The stream as a row; without the closed pages, which have rows of their own.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        let o = &mut out;
+        if let Some(last) = &self.last {
+            bytes::put(o, last.position);
+            bytes::put_signed(o, last.slot);
+            o.extend_from_slice(&[last.status as u8, u8::from(last.is_known)]);
+            bytes::put_option(o, last.median);
+            bytes::put(o, last.sent.into());
+            bytes::put(o, last.received.into());
+            bytes::put(o, last.ipdv.0.into());
+            bytes::put(o, last.ipdv.1);
+        }
+        bytes::put(o, self.samples);
+        bytes::put(o, self.verdicts.into());
+        o.push(u8::from(self.is_suppressed));
+        bytes::put(o, self.failed_in_a_row.into());
+        bytes::put_signed(o, self.failing_since);
+        bytes::put_signed(o, self.interval_ms);
+        self.page.encode(o);
+        for bucket in [&self.hour, &self.day] {
+            o.push(u8::from(bucket.is_some()));
+            if let Some(bucket) = bucket {
+                bytes::put_signed(o, bucket.number);
+                bytes::put(o, bucket.first);
+                bucket.sums.encode(o);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(key: StreamKey, row: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader(row);
+        let last = Last {
+            position: r.number()?,
+            slot: r.signed()?,
+            status: status_from(r.byte()?)?,
+            is_known: r.byte()? == 1,
+            median: r.option()?,
+            sent: r.small()?,
+            received: r.small()?,
+            ipdv: (r.small()?, r.number()?),
+        };
+        let mut stream = Self {
+            last: Some(last),
+            samples: r.number()?,
+            verdicts: u16::try_from(r.small()?).map_err(|_| damaged("verdicts"))?,
+            is_suppressed: r.byte()? == 1,
+            failed_in_a_row: r.small()?,
+            failing_since: r.signed()?,
+            interval_ms: r.signed()?,
+            page: Page::decode(&mut r)?,
+            ..Self::new(key)
+        };
+        for bucket in [&mut stream.hour, &mut stream.day] {
+            if r.byte()? == 1 {
+                let (number, first) = (r.signed()?, r.number()?);
+                *bucket = Some(OpenBucket { number, first, sums: crate::bucket::Bucket::decode(&mut r)? });
+            }
+        }
+        Ok(stream)
+    }
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn status_from(code: u8) -> Result<RowStatus, Error> {
+    RowStatus::ALL.get(usize::from(code)).copied().ok_or_else(|| damaged("a status"))
+}
