@@ -134,6 +134,29 @@ impl OpenBucket {
     }
 }
 
+/// A bucket that rarely changes (the day, once an hour), as its bytes: a fifth of the memory, and a row at no cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackedBucket {
+    /// Its number.
+    pub(crate) number: i64,
+    /// Position of its first outcome.
+    pub(crate) first: u64,
+    /// As [`Bucket::encode`] writes it.
+    pub(crate) bytes: Box<[u8]>,
+}
+
+impl PackedBucket {
+    pub(crate) fn new(number: i64, first: u64, sums: &Bucket) -> Self {
+        let mut bytes = Vec::new();
+        sums.encode(&mut bytes);
+        Self { number, first, bytes: bytes.into_boxed_slice() }
+    }
+
+    pub(crate) fn sums(&self) -> Result<Bucket, Error> {
+        Bucket::decode(&mut Reader(&self.bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

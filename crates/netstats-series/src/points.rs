@@ -253,7 +253,7 @@ impl Series {
         let position = {
             let state = self.shared.read();
             for stream in state.streams(query.job, &[query.destination], |probe| probe == query.probe) {
-                let open = open_buckets(stream, tag);
+                let open = open_buckets(stream, tag)?;
                 open.iter().for_each(|(number, sums, _)| add(*number, sums));
                 streams.push((stream.key, open.into_iter().map(|(.., key)| key).collect()));
                 let prefix = stream.key.row(tag);
@@ -323,14 +323,14 @@ fn seconds(width: i64) -> Resolution {
 /// The open buckets that count for a level, with the keys under which they may be stored while we read. A day is made of
 /// its closed hours, so the open hour counts beside it; it will be the first of a day if it does not fit into the open
 /// one.
-fn open_buckets(stream: &Stream, tag: u8) -> Vec<(i64, Bucket, Vec<u8>)> {
+fn open_buckets(stream: &Stream, tag: u8) -> Result<Vec<(i64, Bucket, Vec<u8>)>, Error> {
     let hour = stream.hour.as_ref().map(|hour| {
         let number = if tag == tag::HOUR { hour.number } else { hour.number.div_euclid(DAY_MS / HOUR_MS) };
         (number, hour.sums.clone(), stream.key.bucket(tag, number, hour.first))
     });
     let day = stream.day.as_ref().filter(|_| tag == tag::DAY);
-    let day = day.map(|day| (day.number, day.sums.clone(), stream.key.bucket(tag, day.number, day.first)));
-    hour.into_iter().chain(day).collect()
+    let day = day.map(|day| Ok((day.number, day.sums()?, stream.key.bucket(tag, day.number, day.first))));
+    hour.map(Ok).into_iter().chain(day).collect()
 }
 
 /// The bucket's number in a row's key.

@@ -3,7 +3,7 @@
 use netstats_event::{DestinationId, JobId, Position, ProbeKind, Rtt, Timestamp};
 use netstats_projector::Error;
 
-use crate::bucket::{DAY_MS, HOUR_MS, OpenBucket};
+use crate::bucket::{Bucket, DAY_MS, HOUR_MS, OpenBucket, PackedBucket};
 use crate::bytes::{self, Reader, damaged};
 use crate::limits::DIRECTORY_CHUNK;
 use crate::outcome::{Outcome, Verdict};
@@ -123,7 +123,7 @@ pub(crate) struct Stream {
     /// The spans of closed pages.
     pub(crate) closed: Vec<Span>,
     pub(crate) hour: Option<OpenBucket>,
-    pub(crate) day: Option<OpenBucket>,
+    pub(crate) day: Option<PackedBucket>,
     pub(crate) is_dirty: bool,
 }
 
@@ -220,11 +220,17 @@ impl Stream {
         rows(self.key.bucket(tag::HOUR, hour.number, hour.first), row);
         let number = hour.number.div_euclid(DAY_MS / HOUR_MS);
         if let Some(closed) = self.day.take_if(|day| day.number != number) {
-            let mut row = Vec::new();
-            closed.sums.encode(&mut row);
-            rows(self.key.bucket(tag::DAY, closed.number, closed.first), row);
+            rows(self.key.bucket(tag::DAY, closed.number, closed.first), closed.bytes.into_vec());
         }
-        self.day.get_or_insert_with(|| OpenBucket::new(number, hour.first)).sums.merge(&hour.sums);
+        self.day = Some(match &self.day {
+            None => PackedBucket::new(number, hour.first, &hour.sums),
+            Some(day) => {
+                // We packed it, or checked it when it was loaded.
+                let mut sums = day.sums().unwrap_or_default();
+                sums.merge(&hour.sums);
+                PackedBucket::new(number, day.first, &sums)
+            }
+        });
     }
 
     /// What the stream says of its destination. The rule, with the outcomes that say something (failures on our side do
@@ -275,7 +281,8 @@ impl Stream {
 
     /// Heap and own bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let buckets = self.hour.iter().chain(&self.day).map(|bucket| bucket.sums.heap_bytes()).sum::<usize>();
+        let buckets = self.hour.as_ref().map_or(0, |hour| hour.sums.heap_bytes())
+            + self.day.as_ref().map_or(0, |day| day.bytes.len());
         size_of::<Self>() + self.page.heap_bytes() + self.closed.capacity() * size_of::<Span>() + buckets
     }
 
@@ -300,13 +307,17 @@ impl Stream {
         bytes::put_signed(o, self.failing_since);
         bytes::put_signed(o, self.interval_ms);
         self.page.encode(o);
-        for bucket in [&self.hour, &self.day] {
-            o.push(u8::from(bucket.is_some()));
-            if let Some(bucket) = bucket {
-                bytes::put_signed(o, bucket.number);
-                bytes::put(o, bucket.first);
-                bucket.sums.encode(o);
-            }
+        o.push(u8::from(self.hour.is_some()));
+        if let Some(hour) = &self.hour {
+            bytes::put_signed(o, hour.number);
+            bytes::put(o, hour.first);
+            hour.sums.encode(o);
+        }
+        o.push(u8::from(self.day.is_some()));
+        if let Some(day) = &self.day {
+            bytes::put_signed(o, day.number);
+            bytes::put(o, day.first);
+            o.extend_from_slice(&day.bytes);
         }
         out
     }
@@ -334,11 +345,13 @@ impl Stream {
             page: Page::decode(&mut r)?,
             ..Self::new(key)
         };
-        for bucket in [&mut stream.hour, &mut stream.day] {
-            if r.byte()? == 1 {
-                let (number, first) = (r.signed()?, r.number()?);
-                *bucket = Some(OpenBucket { number, first, sums: crate::bucket::Bucket::decode(&mut r)? });
-            }
+        if r.byte()? == 1 {
+            let (number, first) = (r.signed()?, r.number()?);
+            stream.hour = Some(OpenBucket { number, first, sums: Bucket::decode(&mut r)? });
+        }
+        if r.byte()? == 1 {
+            let (number, first) = (r.signed()?, r.number()?);
+            stream.day = Some(PackedBucket::new(number, first, &Bucket::decode(&mut r)?));
         }
         Ok(stream)
     }

@@ -94,25 +94,38 @@ pub struct Sketch {
 impl Sketch {
     /// Takes a value.
     pub fn add(&mut self, value: u32) {
-        self.put(bin_of(value), 1);
-    }
-
-    fn put(&mut self, bin: u16, more: u32) {
+        let bin = bin_of(value);
         // Bursts come in clusters: a few bins hold nearly everything, and a binary search over them is short.
         match self.bins.binary_search(&bin) {
-            Ok(at) => self.counts[at] = self.counts[at].saturating_add(more),
+            Ok(at) => self.counts[at] = self.counts[at].saturating_add(1),
             Err(at) => {
                 self.bins.insert(at, bin);
-                self.counts.insert(at, more);
+                self.counts.insert(at, 1);
             }
         }
     }
 
     /// Takes all that `other` took.
     pub fn merge(&mut self, other: &Self) {
-        for (bin, more) in other.bins.iter().zip(&other.counts) {
-            self.put(*bin, *more);
+        let most = self.bins.len() + other.bins.len();
+        let mine = std::mem::replace(self, Self { bins: Vec::with_capacity(most), counts: Vec::with_capacity(most) });
+        let (mut left, mut right) = (mine.pairs().peekable(), other.pairs().peekable());
+        while let Some((bin, count)) = match (left.peek(), right.peek()) {
+            (Some(a), Some(b)) if b.0 < a.0 => right.next(),
+            (Some(_), _) => left.next(),
+            _ => right.next(),
+        } {
+            let more = right.next_if(|(other, _)| *other == bin).map_or(0, |(_, more)| more);
+            self.bins.push(bin);
+            self.counts.push(count.saturating_add(more));
         }
+        self.bins.shrink_to_fit();
+        self.counts.shrink_to_fit();
+    }
+
+    /// Bins in use, ascending, and their counts.
+    fn pairs(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+        self.bins.iter().copied().zip(self.counts.iter().copied())
     }
 
     /// How many values it took.
