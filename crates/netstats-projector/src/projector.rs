@@ -15,6 +15,12 @@ pub trait Projector: Send + 'static {
     /// Raised when the fold or its rows change: the view is then rebuilt from the log.
     fn version(&self) -> u32;
 
+    /// True for a projector that keeps nothing and cares for what comes only: it starts at the log's end, has no rows,
+    /// and its `load` and `flush` are never called.
+    fn starts_at_tail(&self) -> bool {
+        false
+    }
+
     /// Hands over a reader of this view's rows that queries may use from any thread, for answers that are not kept in
     /// memory. It shows what is stored: a row of the last `flush` is there, at the latest, when `flush` or `load` is
     /// called again. Called before `load`, and again when the rows move (a rebuild).

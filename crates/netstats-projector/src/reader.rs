@@ -1,7 +1,7 @@
 //! How views get at raw events again: by position.
 
 use netstats_event::{Envelope, Position};
-pub use netstats_log::Error;
+pub(crate) use netstats_log::Error;
 use netstats_log::{Journal, ReadLimit};
 
 /// Reads decoded events: what queries use to answer with raw samples without a copy of their own.
