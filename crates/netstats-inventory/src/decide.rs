@@ -26,6 +26,7 @@ use crate::validate::{self, did_you_mean};
 /// # Errors
 /// The command is wrong, the state does not allow it, or what it is about is not there.
 pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy) -> Result<Vec<Event>, Rejection> {
+    validate::meta(meta)?;
     let event = match command {
         Command::AddDestination(spec) => Some(add_destination(state, spec, ManagedBy::User, meta, policy)?),
         Command::ChangeDestination { id, spec } => {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use netstats_event::{
     BandwidthDirection, BandwidthOptions, DestinationSpec, DnsOptions, DnsTransport, HttpOptions, JobSpec,
-    MAX_BURST_PACKETS, MAX_HOPS, MAX_HOST_CHARS, MAX_JOB_DESTINATIONS, MAX_NAME_CHARS, MAX_TAGS, MAX_TEXT_CHARS,
+    MAX_BURST_PACKETS, MAX_HOPS, MAX_HOST_CHARS, MAX_JOB_DESTINATIONS, MAX_NAME_CHARS, MAX_TAGS, MAX_TEXT_CHARS, Meta,
     Metric, PingOptions, ProbeKind, Timestamp, TracerouteOptions, WeeklyHours,
 };
 
@@ -58,6 +58,17 @@ pub(crate) fn did_you_mean<S: AsRef<str>>(
         Some(candidate) => rejection.hinting(format!("did you mean {candidate:?}?")),
         None => rejection,
     }
+}
+
+/// Who asks and why: it goes into the log as it is.
+pub(crate) fn meta(meta: &Meta) -> Checked {
+    let actor = meta.actor.chars().count();
+    if actor == 0 || actor > MAX_NAME_CHARS {
+        return Err(Rejection::invalid("actor", format!("it has {actor} characters"))
+            .accepting(format!("1 to {MAX_NAME_CHARS} characters")));
+    }
+    let reason = meta.reason.as_deref().map_or(0, |reason| reason.chars().count());
+    if reason > MAX_TEXT_CHARS { Err(too_long("reason", reason, MAX_TEXT_CHARS)) } else { Ok(()) }
 }
 
 /// A destination's description in its one form. `managed_by` is the caller's affair.

@@ -389,3 +389,245 @@ fn by(job: &Job) -> String {
         None => actor.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netstats_event::WeeklySpan;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        from_jiff(text.parse().unwrap()).unwrap()
+    }
+
+    fn span(weekday: u8, from: &str, to: &str) -> WeeklySpan {
+        let minute = |text: &str| text[..2].parse::<u16>().unwrap() * 60 + text[3..].parse::<u16>().unwrap();
+        WeeklySpan { weekday, from_minute: minute(from), to_minute: minute(to) }
+    }
+
+    fn hours(zone: &str, spans: &[WeeklySpan]) -> JobSpec {
+        let active_hours = Some(WeeklyHours { time_zone: zone.to_owned(), spans: spans.to_vec() });
+        JobSpec { enabled: true, active_hours, ..JobSpec::default() }
+    }
+
+    const MON: u8 = 0;
+    const THU: u8 = 3;
+    const FRI: u8 = 4;
+    const SAT: u8 = 5;
+    const SUN: u8 = 6;
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// The opening at or after a moment, and the closing that ends it; checked against `contains` on both sides.
+    fn open_close(spec: &JobSpec, from: &str) -> (Timestamp, Timestamp) {
+        let window = Window::of(spec);
+        let open = window.next_open(at(from)).unwrap();
+        let close = window.next_close(open).unwrap();
+        assert!(window.contains(open) && !window.contains(open.minus(MILLI)), "opens at {open:?}");
+        assert!(!window.contains(close) && window.contains(close.minus(MILLI)), "closes at {close:?}");
+        assert_eq!(window.opened(close.minus(MILLI)), Some(open));
+        assert_eq!(window.last_close(close), Some(close));
+        assert_eq!(window.last_close(close.plus(MILLI)), Some(close));
+        (open, close)
+    }
+
+    #[test]
+    fn spans_follow_the_zones_clock() {
+        let office = hours("Europe/Berlin", &[span(MON, "08:00", "18:00")]);
+        assert_eq!(open_close(&office, "2026-01-04T00:00Z"), (at("2026-01-05T07:00Z"), at("2026-01-05T17:00Z")));
+        assert_eq!(open_close(&office, "2026-07-05T00:00Z"), (at("2026-07-06T06:00Z"), at("2026-07-06T16:00Z")));
+        let india = hours("Asia/Kolkata", &[span(MON, "00:00", "24:00")]);
+        assert_eq!(open_close(&india, "2026-01-01T00:00Z"), (at("2026-01-04T18:30Z"), at("2026-01-05T18:30Z")));
+    }
+
+    #[test]
+    fn a_span_goes_on_past_midnight_and_past_the_week() {
+        let night = hours("UTC", &[span(SUN, "22:00", "06:00")]);
+        assert_eq!(open_close(&night, "2026-01-01T00:00Z"), (at("2026-01-04T22:00Z"), at("2026-01-05T06:00Z")));
+        assert!(Window::of(&night).contains(at("2026-01-05T05:59:59.999Z")));
+        let whole = hours("UTC", &[span(SUN, "22:00", "22:00")]);
+        assert_eq!(open_close(&whole, "2026-01-01T00:00Z"), (at("2026-01-04T22:00Z"), at("2026-01-05T22:00Z")));
+    }
+
+    #[test]
+    fn touching_and_overlapping_spans_are_one() {
+        let weekend =
+            hours("UTC", &[span(SAT, "00:00", "24:00"), span(SUN, "00:00", "12:00"), span(SUN, "10:00", "13:00")]);
+        assert_eq!(open_close(&weekend, "2026-01-01T00:00Z"), (at("2026-01-03T00:00Z"), at("2026-01-04T13:00Z")));
+    }
+
+    #[test]
+    fn a_week_without_a_gap_never_closes() {
+        let spans: Vec<_> = (0..7).map(|day| span(day, "00:00", "24:00")).collect();
+        let window = Window::of(&hours("Europe/Berlin", &spans));
+        let now = at("2026-03-29T01:00Z");
+        assert_eq!((window.next_open(now), window.next_close(now), window.opened(now)), (Some(now), None, None));
+    }
+
+    // Berlin, 29 March 2026, 01:00 UTC: 02:00 becomes 03:00.
+    #[test]
+    fn where_clocks_are_set_forward_a_skipped_edge_lies_at_the_switch() {
+        let from = "2026-03-28T23:30Z";
+        let opens_in_the_gap = hours("Europe/Berlin", &[span(SUN, "02:30", "03:15")]);
+        assert_eq!(open_close(&opens_in_the_gap, from), (at("2026-03-29T01:00Z"), at("2026-03-29T01:15Z")));
+        let closes_in_the_gap = hours("Europe/Berlin", &[span(SUN, "01:30", "02:30")]);
+        assert_eq!(open_close(&closes_in_the_gap, from), (at("2026-03-29T00:30Z"), at("2026-03-29T01:00Z")));
+        let from_gap_start = hours("Europe/Berlin", &[span(SUN, "02:00", "03:00")]);
+        assert_eq!(open_close(&from_gap_start, from), (at("2026-04-05T00:00Z"), at("2026-04-05T01:00Z")));
+        let over_the_gap = hours("Europe/Berlin", &[span(SAT, "22:00", "06:00")]);
+        assert_eq!(open_close(&over_the_gap, "2026-03-28T12:00Z"), (at("2026-03-28T21:00Z"), at("2026-03-29T04:00Z")));
+        let the_day = hours("Europe/Berlin", &[span(SUN, "00:00", "24:00")]);
+        assert_eq!(open_close(&the_day, "2026-03-28T12:00Z"), (at("2026-03-28T23:00Z"), at("2026-03-29T22:00Z")));
+    }
+
+    #[test]
+    fn a_span_that_is_skipped_whole_does_not_happen() {
+        let swallowed = hours("Europe/Berlin", &[span(SUN, "02:10", "02:40")]);
+        assert_eq!(open_close(&swallowed, "2026-03-28T12:00Z"), (at("2026-04-05T00:10Z"), at("2026-04-05T00:40Z")));
+        assert_eq!(Window::of(&swallowed).last_close(at("2026-04-01T00:00Z")), Some(at("2026-03-22T01:40Z")));
+        // Samoa had no 30 December 2011, a Friday.
+        let friday = hours("Pacific/Apia", &[span(FRI, "10:00", "12:00")]);
+        assert_eq!(open_close(&friday, "2011-12-28T00:00Z").0, at("2012-01-05T20:00Z"));
+        let into_friday = hours("Pacific/Apia", &[span(THU, "22:00", "02:00")]);
+        assert_eq!(open_close(&into_friday, "2011-12-29T00:00Z"), (at("2011-12-30T08:00Z"), at("2011-12-30T10:00Z")));
+    }
+
+    // Berlin, 25 October 2026, 01:00 UTC: 03:00 becomes 02:00.
+    #[test]
+    fn where_clocks_are_set_back_a_span_holds_both_readings_of_its_edges() {
+        let from = "2026-10-24T12:00Z";
+        let inside = hours("Europe/Berlin", &[span(SUN, "02:30", "02:45")]);
+        assert_eq!(open_close(&inside, from), (at("2026-10-25T00:30Z"), at("2026-10-25T01:45Z")));
+        let opens_inside = hours("Europe/Berlin", &[span(SUN, "02:30", "04:00")]);
+        assert_eq!(open_close(&opens_inside, from), (at("2026-10-25T00:30Z"), at("2026-10-25T03:00Z")));
+        let closes_inside = hours("Europe/Berlin", &[span(SUN, "01:00", "02:30")]);
+        assert_eq!(open_close(&closes_inside, from), (at("2026-10-24T23:00Z"), at("2026-10-25T01:30Z")));
+        let the_day = hours("Europe/Berlin", &[span(SUN, "00:00", "24:00")]);
+        assert_eq!(open_close(&the_day, from), (at("2026-10-24T22:00Z"), at("2026-10-25T23:00Z")));
+        // Half an hour, on Lord Howe Island: 5 April 2026, 02:00 becomes 01:30.
+        let island = hours("Australia/Lord_Howe", &[span(SUN, "01:45", "03:00")]);
+        assert_eq!(open_close(&island, "2026-04-04T00:00Z"), (at("2026-04-04T14:45Z"), at("2026-04-04T16:30Z")));
+    }
+
+    #[test]
+    fn start_and_end_bound_the_hours() {
+        let mut spec = hours("UTC", &[span(MON, "08:00", "18:00")]);
+        (spec.start_time, spec.end_time) = (Some(at("2026-01-05T12:00Z")), Some(at("2026-01-12T09:00Z")));
+        let window = Window::of(&spec);
+        assert_eq!(open_close(&spec, "2025-01-01T00:00Z"), (at("2026-01-05T12:00Z"), at("2026-01-05T18:00Z")));
+        assert_eq!(window.next_close(at("2026-01-12T08:30Z")), Some(at("2026-01-12T09:00Z")));
+        assert_eq!(window.next_open(at("2026-01-12T09:00Z")), None);
+        assert_eq!(window.last_close(at("2026-06-01T00:00Z")), Some(at("2026-01-12T09:00Z")));
+        assert_eq!(window.last_close(at("2026-01-05T11:00Z")), None);
+    }
+
+    #[test]
+    fn a_job_is_in_exactly_one_state() {
+        let mut spec = hours("UTC", &[span(MON, "08:00", "18:00")]);
+        (spec.start_time, spec.end_time) = (Some(at("2026-01-05T12:00Z")), Some(at("2026-01-13T00:00Z")));
+        let cases = [
+            ("2026-01-01T00:00Z", "scheduled", Some("2026-01-05T12:00Z")),
+            ("2026-01-05T12:00Z", "running", Some("2026-01-05T18:00Z")),
+            ("2026-01-05T18:00Z", "scheduled", Some("2026-01-12T08:00Z")),
+            ("2026-01-12T17:59Z", "running", Some("2026-01-12T18:00Z")),
+            // Its end is to come, but it does not open again before.
+            ("2026-01-12T18:00Z", "completed", None),
+            ("2026-01-13T00:00Z", "completed", None),
+        ];
+        for (now, state, change) in cases {
+            assert_eq!(job_state(&spec, at(now)).name(), state, "at {now}");
+            assert_eq!(next_change(&spec, at(now)), change.map(at), "at {now}");
+            assert_eq!(is_active(&spec, at(now)), state == "running");
+        }
+        spec.enabled = false;
+        for (now, _, _) in cases {
+            assert_eq!(job_state(&spec, at(now)), JobState::Stopped);
+            assert_eq!(next_change(&spec, at(now)), None);
+        }
+        let always = JobSpec { enabled: true, ..JobSpec::default() };
+        assert_eq!(job_state(&always, at("2026-01-01T00:00Z")), JobState::Running);
+    }
+
+    #[test]
+    fn an_unknown_zone_keeps_a_job_waiting() {
+        for name in ["Mars/Olympus", "", "local", "Etc/Unknown", "+02:00"] {
+            assert!(zone(name).is_none(), "{name:?}");
+            let spec = hours(name, &[span(MON, "00:00", "24:00")]);
+            assert_eq!(job_state(&spec, at("2026-01-05T12:00Z")), JobState::Scheduled { opens: None });
+        }
+        assert_eq!(zone("europe/berlin").unwrap().iana_name(), Some("Europe/Berlin"));
+    }
+
+    /// What the zone's clock reads decides: the plain definition, wrong only where clocks are set back.
+    fn clock_reads_inside(spec: &JobSpec, moment: Timestamp) -> bool {
+        let hours = spec.active_hours.as_ref().unwrap();
+        let local = zone(&hours.time_zone).unwrap().to_datetime(to_jiff(moment).unwrap());
+        let weekday = i32::from(local.weekday().to_monday_zero_offset());
+        let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
+        hours.spans.iter().any(|span| {
+            let (from, to) = (i32::from(span.from_minute), i32::from(span.to_minute));
+            let to = if to <= from { to + 1_440 } else { to };
+            [0, 1].iter().any(|days_ago| {
+                (weekday - days_ago).rem_euclid(7) == i32::from(span.weekday)
+                    && (from..to).contains(&(minute + 1_440 * days_ago))
+            })
+        })
+    }
+
+    fn specs() -> impl Strategy<Value = JobSpec> {
+        let zones = prop::sample::select(vec![
+            "Europe/Berlin",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "UTC",
+            "Asia/Kolkata",
+        ]);
+        let spans = (0..7_u8, 0..1_440_u16, 1..=1_440_u16).prop_map(|(weekday, from_minute, to_minute)| WeeklySpan {
+            weekday,
+            from_minute,
+            to_minute,
+        });
+        (zones, prop::collection::vec(spans, 1..6)).prop_map(|(zone, spans)| hours(zone, &spans))
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_is_what_the_clock_reads(spec in specs(), minute in 0..527_040_i64) {
+            let moment = Timestamp::from_secs(1_767_225_600 + 60 * minute);
+            let is_open = Window::of(&spec).contains(moment);
+            if clock_reads_inside(&spec, moment) {
+                prop_assert!(is_open);
+            } else if is_open {
+                // Open though the clock reads outside: only between two readings of an edge.
+                let zone = zone(&spec.active_hours.as_ref().unwrap().time_zone).unwrap();
+                let near = |moment: Timestamp| zone.to_offset(to_jiff(moment).unwrap());
+                let hour = Duration::from_secs(3_600);
+                prop_assert!(near(moment.minus(hour)) != near(moment.plus(hour)));
+            }
+        }
+
+        #[test]
+        fn edges_agree_with_the_inside(spec in specs(), minute in 0..527_040_i64) {
+            let window = Window::of(&spec);
+            let moment = Timestamp::from_secs(1_767_225_600 + 60 * minute);
+            let Some(open) = window.next_open(moment) else { return Ok(()) };
+            prop_assert!(open >= moment && window.contains(open));
+            prop_assert_eq!(open == moment, window.contains(moment));
+            let mut between = moment;
+            while between < open {
+                prop_assert!(!window.contains(between));
+                between = between.plus(Duration::from_secs(600));
+            }
+            if let Some(close) = window.next_close(open) {
+                prop_assert!(!window.contains(close) && window.contains(close.minus(MILLI)));
+                if let Some(opened) = window.opened(close.minus(MILLI)) {
+                    prop_assert!(opened <= open && window.contains(opened) && !window.contains(opened.minus(MILLI)));
+                }
+            }
+            if let Some(closed) = window.last_close(moment) {
+                prop_assert!(closed <= moment && window.contains(closed.minus(MILLI)));
+                prop_assert!(closed == moment || !window.contains(closed) || window.contains(moment));
+            }
+        }
+    }
+}
