@@ -6,11 +6,19 @@
 
 mod engine;
 mod error;
+mod files;
+mod fjall_log;
 mod journal;
 pub mod limits;
+mod manifest;
 mod memory;
+mod page;
+mod verify;
 
 pub use engine::{Appended, Head, Log, ReadLimit};
 pub use error::{Error, ErrorKind};
+pub use fjall_log::{FjallLog, LogOptions};
 pub use journal::{AppendTicket, Journal};
+pub use manifest::StoreId;
 pub use memory::MemoryLog;
+pub use verify::{Damage, VerifyReport, verify};
