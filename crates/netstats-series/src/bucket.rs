@@ -33,10 +33,10 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes an outcome; `times` are its round trips.
+    /// Takes an outcome; `times` are its round trips, ascending.
     pub(crate) fn add(&mut self, outcome: &Outcome, times: &[u32]) {
         if self.count(outcome, times) {
-            self.sketch.extend(times.iter().copied());
+            self.sketch.add_ascending(times);
         }
     }
 

@@ -1,6 +1,6 @@
 //! From events to state and rows.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use netstats_event::{
@@ -23,8 +23,9 @@ const FIRST_INTERVAL_MS: i64 = 300_000;
 const CURRENT_INTERVALS: i64 = 3;
 
 /// What is kept of a destination, over all streams.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct DestinationState {
+    id: DestinationId,
     status: Status,
     since: i64,
     last_sample: Option<(u64, i64)>,
@@ -47,10 +48,13 @@ pub(crate) struct State {
     pub(crate) position: u64,
     pub(crate) uplink_lost_at: Option<i64>,
     by_key: BTreeMap<StreamKey, usize>,
+    /// In the order in which they turned up: after a restart another one, so no answer may depend on it.
     streams: Vec<Stream>,
-    destinations: BTreeMap<DestinationId, DestinationState>,
+    by_id: BTreeMap<DestinationId, usize>,
+    /// As `streams`.
+    destinations: Vec<DestinationState>,
     dirty_streams: Vec<usize>,
-    dirty_destinations: BTreeSet<DestinationId>,
+    dirty_destinations: Vec<usize>,
     is_meta_dirty: bool,
     /// Rows that will not change any more and that the store does not have yet: closed since the last flush...
     pub(crate) fresh: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -151,7 +155,7 @@ impl State {
                 if let Some(number) = self.by_key.get(&key).copied() {
                     self.touch(number);
                     self.streams[number].suppress();
-                    self.judge(left_out.destination, left_out.first_slot_at.as_millis());
+                    self.judge(self.streams[number].owner, left_out.first_slot_at.as_millis());
                 }
             }
             Event::UplinkLost(_) => self.uplink_lost_at = Some(envelope.recorded_at.as_millis()),
@@ -164,11 +168,13 @@ impl State {
         let head = &outcome.head;
         let (position, slot) = (envelope.position.0, head.slot_at.as_millis());
         let key = StreamKey { job: head.job, destination: head.destination, probe: outcome.probe };
-        let number = *self.by_key.entry(key).or_insert_with(|| {
-            self.streams.push(Stream::new(key));
-            self.destinations.entry(key.destination).or_default().streams.push(self.streams.len() - 1);
-            self.streams.len() - 1
-        });
+        let number = match self.by_key.get(&key) {
+            Some(number) => *number,
+            None => {
+                let owner = self.destination(key.destination);
+                self.insert(Stream::new(key, owner))
+            }
+        };
         self.touch(number);
         let median = outcome::median(times);
         let fresh = &mut self.fresh;
@@ -177,34 +183,51 @@ impl State {
         });
 
         let is_ping = outcome.probe == ProbeKind::Ping;
-        if let Some(state) = self.destinations.get_mut(&head.destination) {
-            if outcome.is_sample {
-                state.last_sample = Some((position, slot));
-                state.is_pinged |= is_ping;
-                if is_ping || !state.is_pinged {
-                    state.median = median;
-                    state.loss = (is_ping && outcome.is_known()).then_some((outcome.sent, outcome.received));
-                    state.ipdv = outcome.ipdv;
-                }
-                if is_ping && outcome.is_known() {
-                    if state.recent.len() == RECENT_MEDIANS {
-                        state.recent.pop_front();
-                    }
-                    state.recent.push_back(median.unwrap_or(0));
-                }
+        let owner = self.streams[number].owner;
+        let state = &mut self.destinations[owner];
+        if outcome.is_sample {
+            state.last_sample = Some((position, slot));
+            state.is_pinged |= is_ping;
+            if is_ping || !state.is_pinged {
+                state.median = median;
+                state.loss = (is_ping && outcome.is_known()).then_some((outcome.sent, outcome.received));
+                state.ipdv = outcome.ipdv;
             }
-            if let Event::SlotFailed(failed) = &envelope.event {
-                state.last_failure = Some(Failure {
-                    position: envelope.position,
-                    at: head.slot_at,
-                    job: head.job,
-                    probe: failed.probe,
-                    reason: failed.reason,
-                    detail: failed.detail.clone(),
-                });
+            if is_ping && outcome.is_known() {
+                if state.recent.len() == RECENT_MEDIANS {
+                    state.recent.pop_front();
+                }
+                state.recent.push_back(median.unwrap_or(0));
             }
         }
-        self.judge(head.destination, slot);
+        if let Event::SlotFailed(failed) = &envelope.event {
+            state.last_failure = Some(Failure {
+                position: envelope.position,
+                at: head.slot_at,
+                job: head.job,
+                probe: failed.probe,
+                reason: failed.reason,
+                detail: failed.detail.clone(),
+            });
+        }
+        self.judge(owner, slot);
+    }
+
+    /// The number of a destination, new or not.
+    fn destination(&mut self, id: DestinationId) -> usize {
+        *self.by_id.entry(id).or_insert_with(|| {
+            self.destinations.push(DestinationState::new(id));
+            self.destinations.len() - 1
+        })
+    }
+
+    /// A new stream's number.
+    fn insert(&mut self, stream: Stream) -> usize {
+        let number = self.streams.len();
+        self.by_key.insert(stream.key, number);
+        self.destinations[stream.owner].streams.push(number);
+        self.streams.push(stream);
+        number
     }
 
     fn touch(&mut self, number: usize) {
@@ -216,8 +239,8 @@ impl State {
     /// What a destination's streams say together. A stream has a say while its last outcome is at most three of its
     /// intervals older than the newest of all (a stopped job does not hold a destination down). All that know
     /// something say down: *down*; some do: *degraded*; none knows anything: *unknown*.
-    fn judge(&mut self, destination: DestinationId, at: i64) {
-        let Some(state) = self.destinations.get_mut(&destination) else { return };
+    fn judge(&mut self, owner: usize, at: i64) {
+        let state = &mut self.destinations[owner];
         let voters = || {
             let streams = state.streams.iter().map(|number| &self.streams[*number]);
             streams.filter(|stream| stream.has_a_say()).filter_map(|stream| Some((stream, stream.last?.slot)))
@@ -247,7 +270,7 @@ impl State {
         }
         if !state.is_dirty {
             state.is_dirty = true;
-            self.dirty_destinations.insert(destination);
+            self.dirty_destinations.push(owner);
         }
     }
 
@@ -257,19 +280,15 @@ impl State {
         for (key, row) in &self.storing {
             rows.put(key.as_slice(), row.as_slice());
         }
-        let mut streams = std::mem::take(&mut self.dirty_streams);
-        streams.sort_unstable_by_key(|number| self.streams[*number].key);
-        for number in streams.drain(..) {
+        for number in self.dirty_streams.drain(..) {
             let stream = &mut self.streams[number];
             stream.is_dirty = false;
             rows.put(stream.key.row(tag::STREAM), stream.encode());
         }
-        self.dirty_streams = streams;
-        for destination in std::mem::take(&mut self.dirty_destinations) {
-            if let Some(state) = self.destinations.get_mut(&destination) {
-                state.is_dirty = false;
-                rows.put(destination_key(destination), state.encode());
-            }
+        for owner in self.dirty_destinations.drain(..) {
+            let state = &mut self.destinations[owner];
+            state.is_dirty = false;
+            rows.put(destination_key(state.id), state.encode());
         }
         if std::mem::take(&mut self.is_meta_dirty) {
             let mut row = Vec::new();
@@ -290,15 +309,15 @@ impl State {
         }
         each(rows, tag::DESTINATION, |key, row| {
             let id = key.get(1..5).and_then(|id| id.try_into().ok()).ok_or_else(|| damaged("a destination's key"))?;
-            state.destinations.insert(DestinationId(u32::from_be_bytes(id)), DestinationState::decode(row)?);
+            let decoded = DestinationState::decode(DestinationId(u32::from_be_bytes(id)), row)?;
+            state.by_id.insert(decoded.id, state.destinations.len());
+            state.destinations.push(decoded);
             Ok(())
         })?;
         each(rows, tag::STREAM, |key, row| {
             let key = StreamKey::parse(key).ok_or_else(|| damaged("a stream's key"))?;
-            let number = state.streams.len();
-            state.streams.push(Stream::decode(key, row)?);
-            state.by_key.insert(key, number);
-            state.destinations.entry(key.destination).or_default().streams.push(number);
+            let owner = state.destination(key.destination);
+            state.insert(Stream::decode(key, owner, row)?);
             Ok(())
         })?;
         each(rows, tag::DIRECTORY, |key, row| {
@@ -329,7 +348,7 @@ impl State {
     }
 
     pub(crate) fn latest(&self, id: DestinationId) -> Option<DestinationLatest> {
-        let state = self.destinations.get(&id)?;
+        let state = &self.destinations[*self.by_id.get(&id)?];
         let mut streams: Vec<&Stream> = state.streams.iter().map(|number| &self.streams[*number]).collect();
         streams.sort_unstable_by_key(|stream| stream.key);
         Some(DestinationLatest {
@@ -351,17 +370,17 @@ impl State {
     }
 
     pub(crate) fn latest_all(&self) -> Vec<DestinationLatest> {
-        self.destinations.keys().filter_map(|id| self.latest(*id)).collect()
+        self.by_id.keys().filter_map(|id| self.latest(*id)).collect()
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let streams: usize = self.streams.iter().map(Stream::memory_bytes).sum();
         let destinations = self
             .destinations
-            .values()
+            .iter()
             .map(|state| size_of::<DestinationState>() + state.recent.capacity() * 4 + state.streams.capacity() * 8);
-        // A key and a number in the tree.
-        streams + destinations.sum::<usize>() + self.by_key.len() * (size_of::<StreamKey>() + 8)
+        let trees = self.by_key.len() * (size_of::<StreamKey>() + 8) + self.by_id.len() * 12;
+        streams + destinations.sum::<usize>() + trees
     }
 }
 
@@ -382,6 +401,23 @@ fn each(rows: &dyn RowReader, tag: u8, mut visit: impl FnMut(&[u8], &[u8]) -> Re
 }
 
 impl DestinationState {
+    const fn new(id: DestinationId) -> Self {
+        Self {
+            id,
+            status: Status::Unknown,
+            since: 0,
+            last_sample: None,
+            median: None,
+            loss: None,
+            ipdv: (0, 0),
+            recent: VecDeque::new(),
+            last_failure: None,
+            is_pinged: false,
+            streams: Vec::new(),
+            is_dirty: false,
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         let o = &mut out;
@@ -414,7 +450,7 @@ impl DestinationState {
         out
     }
 
-    fn decode(row: &[u8]) -> Result<Self, Error> {
+    fn decode(id: DestinationId, row: &[u8]) -> Result<Self, Error> {
         let mut r = Reader(row);
         let statuses = [Status::Up, Status::Degraded, Status::Down, Status::Unknown];
         let status = *statuses.get(usize::from(r.byte()?)).ok_or_else(|| damaged("a status"))?;
@@ -446,6 +482,7 @@ impl DestinationState {
             None
         };
         Ok(Self {
+            id,
             status,
             since,
             last_sample,

@@ -58,6 +58,7 @@ pub(crate) struct Counts {
     pub(crate) sent: u32,
     pub(crate) in_time: u32,
     pub(crate) late: u32,
+    pub(crate) lost: u32,
     pub(crate) not_sent: u32,
     pub(crate) errors: u32,
     /// Of the errors, those by which somebody forbade it.
@@ -65,14 +66,21 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn of(ping: &PingMeasured) -> Self {
+    /// Counts a burst, and hands each time of the answers that came in time to `each`, with that of the packet before if
+    /// that came back in time too: all that the fold needs in one pass.
+    pub(crate) fn of(ping: &PingMeasured, mut each: impl FnMut(u32, Option<u32>)) -> Self {
         let mut counts = Self::default();
+        let mut before = None;
         for echo in &ping.echoes {
-            counts.sent += u32::from(echo.is_sent());
+            let mut in_time = None;
             match echo {
-                Echo::Reply(_) => counts.in_time += 1,
+                Echo::Reply(rtt) => {
+                    counts.in_time += 1;
+                    each(rtt.as_micros(), before);
+                    in_time = Some(rtt.as_micros());
+                }
                 Echo::Late(_) => counts.late += 1,
-                Echo::Lost => {}
+                Echo::Lost => counts.lost += 1,
                 Echo::NotSent(_) => counts.not_sent += 1,
                 Echo::Error(error) => {
                     counts.errors += 1;
@@ -81,7 +89,9 @@ impl Counts {
                     counts.forbidden += u32::from(forbids);
                 }
             }
+            before = in_time;
         }
+        counts.sent = counts.in_time + counts.late + counts.lost + counts.errors;
         counts
     }
 
@@ -107,18 +117,6 @@ impl Counts {
             RowStatus::Unreachable
         }
     }
-}
-
-/// Neighbours of a burst that both came back in time, and the sum of their |IPDV| (RFC 3393) in microseconds.
-pub(crate) fn ipdv(ping: &PingMeasured) -> (u32, u64) {
-    let (mut pairs, mut sum) = (0, 0);
-    for pair in ping.echoes.windows(2) {
-        if let [Some(before), Some(after)] = [pair[0].rtt(), pair[1].rtt()] {
-            pairs += 1;
-            sum += u64::from(before.as_micros().abs_diff(after.as_micros()));
-        }
-    }
-    (pairs, sum)
 }
 
 /// The round trips to the destination itself, where a trace reached it.
@@ -204,8 +202,13 @@ pub(crate) fn outcome_of(event: &Event, times: &mut Vec<u32>) -> Option<Outcome>
     };
     match event {
         Event::PingMeasured(ping) => {
-            let counts = Counts::of(ping);
-            times.extend(ping.echoes.iter().filter_map(Echo::rtt).map(|rtt| rtt.as_micros()));
+            let ipdv = &mut outcome.ipdv;
+            let counts = Counts::of(ping, |time, before| {
+                times.push(time);
+                if let Some(before) = before {
+                    *ipdv = (ipdv.0 + 1, ipdv.1 + u64::from(time.abs_diff(before)));
+                }
+            });
             times.sort_unstable();
             outcome.status = counts.status(&head);
             outcome.verdict = match (counts.sent, counts.in_time, counts.received()) {
@@ -221,7 +224,6 @@ pub(crate) fn outcome_of(event: &Event, times: &mut Vec<u32>) -> Option<Outcome>
                 _ => Verdict::Poor,
             };
             (outcome.sent, outcome.received, outcome.late) = (counts.sent, counts.received(), counts.late);
-            outcome.ipdv = ipdv(ping);
         }
         Event::RouteTraced(route) => {
             let status = route_status(route);

@@ -275,7 +275,7 @@ fn summed(row: &mut Row, micros: impl Iterator<Item = u32>) {
 }
 
 fn of_ping(row: &mut Row, ping: &PingMeasured) {
-    let counts = Counts::of(ping);
+    let counts = Counts::of(ping, |_, _| {});
     summed(row, ping.echoes.iter().filter_map(Echo::rtt).map(Rtt::as_micros));
     row.status = counts.status(&ping.head);
     row.jitter_ms = mean_abs_ipdv(ping.echoes.iter().map(|echo| echo.rtt().map(Rtt::as_millis_f64)));

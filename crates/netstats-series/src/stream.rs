@@ -108,6 +108,8 @@ impl Last {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
+    /// Its destination's number.
+    pub(crate) owner: usize,
     /// None until the first outcome.
     pub(crate) last: Option<Last>,
     pub(crate) samples: u64,
@@ -128,9 +130,10 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) const fn new(key: StreamKey) -> Self {
+    pub(crate) const fn new(key: StreamKey, owner: usize) -> Self {
         Self {
             key,
+            owner,
             last: None,
             samples: 0,
             verdicts: 0,
@@ -322,7 +325,7 @@ impl Stream {
         out
     }
 
-    pub(crate) fn decode(key: StreamKey, row: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(key: StreamKey, owner: usize, row: &[u8]) -> Result<Self, Error> {
         let mut r = Reader(row);
         let last = Last {
             position: r.number()?,
@@ -343,7 +346,7 @@ impl Stream {
             failing_since: r.signed()?,
             interval_ms: r.signed()?,
             page: Page::decode(&mut r)?,
-            ..Self::new(key)
+            ..Self::new(key, owner)
         };
         if r.byte()? == 1 {
             let (number, first) = (r.signed()?, r.number()?);

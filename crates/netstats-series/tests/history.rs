@@ -107,6 +107,9 @@ fn query() -> impl Strategy<Value = RawQuery> {
         })
 }
 
+/// Slots, round trips, packets sent and received.
+type Sums = (u64, Vec<f64>, u64, u64);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -180,7 +183,7 @@ proptest! {
             Resolution::Raw => None,
             Resolution::Seconds(seconds) => Some(i64::from(seconds) * 1_000),
         };
-        let mut spans: BTreeMap<(i64, u64), (u64, Vec<f64>, u64, u64)> = BTreeMap::new();
+        let mut spans: BTreeMap<(i64, u64), Sums> = BTreeMap::new();
         for envelope in &log.0 {
             let (Some(head), Some(ProbeKind::Ping)) = (envelope.event.head(), envelope.event.probe()) else { continue };
             if head.destination != DestinationId(1) {

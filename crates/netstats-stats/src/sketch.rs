@@ -94,13 +94,34 @@ pub struct Sketch {
 impl Sketch {
     /// Takes a value.
     pub fn add(&mut self, value: u32) {
+        self.add_from(0, value);
+    }
+
+    /// Takes values in ascending order: a little faster than one by one.
+    pub fn add_ascending(&mut self, values: &[u32]) {
+        let mut from = 0;
+        for value in values {
+            from = self.add_from(from, *value);
+        }
+    }
+
+    /// Takes a value whose bin is not before the one at `from`; returns where its bin is.
+    fn add_from(&mut self, from: usize, value: u32) -> usize {
         let bin = bin_of(value);
+        if self.bins.get(from) == Some(&bin) {
+            self.counts[from] = self.counts[from].saturating_add(1);
+            return from;
+        }
         // Bursts come in clusters: a few bins hold nearly everything, and a binary search over them is short.
-        match self.bins.binary_search(&bin) {
-            Ok(at) => self.counts[at] = self.counts[at].saturating_add(1),
+        match self.bins[from..].binary_search(&bin) {
+            Ok(at) => {
+                self.counts[from + at] = self.counts[from + at].saturating_add(1);
+                from + at
+            }
             Err(at) => {
-                self.bins.insert(at, bin);
-                self.counts.insert(at, 1);
+                self.bins.insert(from + at, bin);
+                self.counts.insert(from + at, 1);
+                from + at
             }
         }
     }

@@ -33,6 +33,11 @@ proptest! {
         left.extend(values[..cut].iter().copied());
         right.extend(values[cut..].iter().copied());
         whole.extend(values.iter().rev().copied());
+        let mut ascending = values.clone();
+        ascending.sort_unstable();
+        let mut at_once = Sketch::default();
+        at_once.add_ascending(&ascending);
+        prop_assert_eq!(&at_once, &whole);
         let mut other = right.clone();
         other.merge(&left);
         left.merge(&right);
