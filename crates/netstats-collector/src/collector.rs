@@ -1,13 +1,17 @@
-//! The collector: thread-safe handle around the loop.
+//! The handle around the loop: start, status, stop.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netstats_inventory::InventoryHandle;
 use netstats_log::Journal;
 use netstats_probe::Probes;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use crate::Status;
+use crate::limits::STOP_WITHIN;
+use crate::run::{Loop, Shared};
+use crate::{Status, recorder};
 
 /// How the collector is set up.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +26,14 @@ pub enum StartError {
     /// The log could not be read back to where the last run ended.
     #[error("the log cannot be read: {0}")]
     Log(#[from] netstats_log::Error),
-    /// The inventory has no room for another subscriber.
-    #[error("the inventory has too many subscribers")]
-    Subscribers,
 }
 
 /// The running collector. Dropping it stops it without waiting.
-pub struct Collector {}
+pub struct Collector {
+    stop: watch::Sender<Option<String>>,
+    ended: Mutex<Receiver<()>>,
+    shared: Arc<Shared>,
+}
 
 impl Collector {
     /// Starts on `runtime`: records that it started and what was missed since the last run, then runs slots.
@@ -36,22 +41,48 @@ impl Collector {
     /// # Errors
     /// The log cannot be read back to the end of the last run.
     pub fn start(
-        _inventory: InventoryHandle,
-        _journal: Arc<Journal>,
-        _probes: Probes,
-        _config: CollectorConfig,
-        _runtime: &Handle,
+        inventory: InventoryHandle,
+        journal: Arc<Journal>,
+        probes: Probes,
+        config: CollectorConfig,
+        runtime: &Handle,
     ) -> Result<Self, StartError> {
-        Ok(Self {})
+        let shared = Arc::<Shared>::default();
+        let (stop, stopped) = watch::channel(None);
+        let (end, ended) = sync_channel(1);
+        let (events, recorded) = tokio::sync::mpsc::unbounded_channel();
+        let main = Loop::new(inventory, &journal, probes, config, events, Arc::clone(&shared))?;
+        let recording = Arc::clone(&shared.recording);
+        runtime.spawn(async move {
+            let recorder = tokio::spawn(recorder::record(journal, recorded, recording));
+            main.run(stopped).await;
+            // The loop has dropped its end of the channel: the recorder ends when everything is recorded.
+            let _ = recorder.await;
+            let _ = end.try_send(());
+        });
+        Ok(Self { stop, ended: Mutex::new(ended), shared })
     }
 
     /// How it is.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::default()
+        self.shared.status()
     }
 
     /// Stops: no new slot, cuts what runs, records it, waits at most 3 s for the journal. Blocks: call it from a thread
-    /// that may. `reason` goes into `collector_stopped`. A second call does nothing.
-    pub fn stop(&self, _reason: &str) {}
+    /// that may. `reason` goes into `collector_stopped`. A second call does nothing more.
+    pub fn stop(&self, reason: &str) {
+        self.stop.send_if_modified(|stop| {
+            let is_first = stop.is_none();
+            if is_first {
+                *stop = Some(reason.to_owned());
+            }
+            is_first
+        });
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(ended.recv_timeout(STOP_WITHIN), Err(std::sync::mpsc::RecvTimeoutError::Timeout)) {
+            let unrecorded = self.status().unrecorded;
+            tracing::error!(unrecorded, "the collector did not end in time: the journal does not take its last events");
+        }
+    }
 }

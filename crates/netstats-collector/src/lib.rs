@@ -19,8 +19,14 @@
 //! - a judge of the schedule: which slots a job has is the inventory's arithmetic;
 //! - lossy: a slot that was not run is recorded as such, with the reason.
 
+mod clock;
 mod collector;
 pub mod limits;
+mod platform;
+mod recorder;
+mod resume;
+mod run;
+mod schedule;
 mod status;
 
 pub use collector::{Collector, CollectorConfig, StartError};

@@ -54,10 +54,11 @@ impl Flight {
 
     /// The kernel says when it left. A stamp from before it was handed over is not this packet's.
     pub(crate) fn stamped(&mut self, index: u16, at: i64) {
-        if let Some(packet) = self.packets.get_mut(usize::from(index)) {
-            if at >= packet.before && packet.stamped == 0 {
-                packet.stamped = at;
-            }
+        if let Some(packet) = self.packets.get_mut(usize::from(index))
+            && at >= packet.before
+            && packet.stamped == 0
+        {
+            packet.stamped = at;
         }
     }
 
