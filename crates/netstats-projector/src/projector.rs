@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netstats_event::Envelope;
+use netstats_event::{Envelope, Position};
 
 use crate::reader::Error;
 
@@ -20,6 +20,9 @@ pub trait Projector: Send + 'static {
     fn starts_at_tail(&self) -> bool {
         false
     }
+
+    /// Tells a projector that starts at the tail after which event that is.
+    fn started_after(&mut self, _position: Position) {}
 
     /// Hands over a reader of this view's rows that queries may use from any thread, for answers that are not kept in
     /// memory. It shows what is stored: a row of the last `flush` is there, at the latest, when `flush` or `load` is

@@ -144,7 +144,10 @@ impl Work {
         projector.attach(Arc::new(rows.clone()));
         let mut position = Position::START;
         match store.checkpoint(name)? {
-            _ if projector.starts_at_tail() => position = Position(journal.head().last),
+            _ if projector.starts_at_tail() => {
+                position = Position(journal.head().last);
+                projector.started_after(position);
+            }
             Some(checkpoint) if checkpoint.position >= journal.tail() => {
                 let (has, last) = (checkpoint.position, journal.head().last);
                 let message = format!(

@@ -115,7 +115,7 @@ impl ViewStore for Failing {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     /// Histories cut into appends, with restarts between them, on both stores.
     #[test]
