@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 /// Reads a level (`info`) or a filter (`info,netstats_collector=debug`).
 ///
 /// # Errors
@@ -13,7 +15,9 @@ pub(crate) fn parse(text: &str) -> Result<EnvFilter, String> {
         let level = part.rsplit('=').next().unwrap_or_default().trim();
         matches!(level.to_ascii_lowercase().as_str(), "off" | "error" | "warn" | "info" | "debug" | "trace")
     });
-    words_are_plain.then(|| EnvFilter::try_new(text).ok()).flatten().ok_or_else(|| {
+    // The store's own talk is for those who ask for it by name.
+    let text_with_store = format!("{QUIET},{text}");
+    words_are_plain.then(|| EnvFilter::try_new(text_with_store).ok()).flatten().ok_or_else(|| {
         format!(
             "\"{text}\" is not a log level: expected error, warn, info, debug or trace, or a filter such as \
              \"info,netstats_collector=debug\""

@@ -4,17 +4,22 @@
 //! order. It is not the place for rules: what is allowed is decided in `netstats-inventory`, what is shown in
 //! `netstats-api`.
 
+mod apply;
 mod ask;
 mod cli;
 mod client;
 mod config;
+mod core;
 mod data_dir;
 mod exit;
 mod gateway;
 mod listen;
 mod logging;
+mod maintain;
 mod paths;
+mod serve;
 mod settings;
+mod signal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -45,7 +50,7 @@ fn run(cli: Cli) -> Result<()> {
     }
     let decided = settings::decide(&cli.settings.without_empty(), &paths::Places::here())?;
     match command {
-        Command::Serve => anyhow::bail!("not wired yet"),
+        Command::Serve => serve::serve(decided),
         Command::CheckConfig { .. } => Ok(()),
         Command::Start { job } => ask::start(&decided, &job),
         Command::Stop { job } => ask::stop(&decided, &job),
@@ -56,8 +61,7 @@ fn run(cli: Cli) -> Result<()> {
             ask::destination(&decided, &destination, "active")
         }
         Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
-        Command::Log(LogCommand::Verify { .. }) | Command::Views(ViewsCommand::Rebuild) => {
-            anyhow::bail!("not wired yet")
-        }
+        Command::Log(LogCommand::Verify { head }) => maintain::verify_log(&decided, head.as_deref()),
+        Command::Views(ViewsCommand::Rebuild) => maintain::rebuild_views(&decided),
     }
 }

@@ -1,0 +1,123 @@
+//! Takes up the config file: at the start, and again at a reload.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use netstats_event::{Meta, Position};
+use netstats_inventory::{Command, InventoryHandle, Policy, decide};
+use netstats_log::{ErrorKind, Journal};
+use netstats_projector::Runner;
+
+use crate::config::{self, Config, Problem};
+use crate::core::Core;
+use crate::gateway;
+
+/// Other config events may come in between; then it is decided again.
+const TRIES: usize = 10;
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What counts now, and the way to change it.
+pub(crate) struct Applier {
+    journal: Arc<Journal>,
+    runner: Arc<Runner>,
+    inventory: InventoryHandle,
+    file: Option<PathBuf>,
+    now: RwLock<Config>,
+}
+
+/// What taking up a file did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The last event appended; the newest event if nothing was.
+    pub(crate) position: u64,
+    /// Events appended, without the one that says so.
+    pub(crate) changed: usize,
+    /// What is not as the file says, and why.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Applier {
+    /// For `config`, which was read from `file`.
+    pub(crate) fn new(core: &Core, config: Config, file: Option<PathBuf>) -> Self {
+        Self {
+            journal: Arc::clone(&core.journal),
+            runner: Arc::clone(&core.runner),
+            inventory: core.inventory.clone(),
+            file,
+            now: RwLock::new(config),
+        }
+    }
+
+    /// The limits on commands.
+    pub(crate) fn policy(&self) -> Policy {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).policy.clone()
+    }
+
+    /// Appends the differences between the config and the inventory.
+    ///
+    /// # Errors
+    /// The config does not fit the inventory; the log does not take events.
+    pub(crate) fn apply(&self) -> Result<Applied> {
+        let config = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.apply_this(&config)
+    }
+
+    /// Reads the file again and takes it up; the old config stays if anything is wrong with it.
+    ///
+    /// # Errors
+    /// There is no file, it is wrong, or as `apply`.
+    pub(crate) fn reload(&self) -> Result<Applied> {
+        let Some(file) = &self.file else {
+            bail!("there is no config file: the product was started with the one built in");
+        };
+        let config = config::load(file)?;
+        let mut applied = self.apply_this(&config)?;
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        for (changed, what) in [
+            (now.listen != config.listen, "server.listen"),
+            (now.data_dir != config.data_dir, "data_dir"),
+            (now.log_level != config.log_level, "log_level"),
+        ] {
+            if changed {
+                applied.remarks.push(format!("`{what}` changed: it counts at the next start"));
+            }
+        }
+        *now = config;
+        Ok(applied)
+    }
+
+    fn apply_this(&self, config: &Config) -> Result<Applied> {
+        for _ in 0..TRIES {
+            let state = self.inventory.current();
+            let (desired, left_out) = config.desired(gateway::find());
+            let starts = desired.starter.is_some() && !state.starter_applied;
+            let command = Command::ApplyConfig(desired);
+            let events = decide(&state, command, &Meta::by("config"), &config.policy)
+                .map_err(|no| Problem::whole(&config.file, no.to_string()))?;
+            if events.is_empty() {
+                return Ok(Applied { position: state.position.0, ..Applied::default() });
+            }
+            let changed = events.len() - 1;
+            let last = match self.journal.submit_if_config_unmoved(events, state.position).wait() {
+                Ok(appended) => appended.last,
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    // What came in between is in the log; it will be visible in a moment.
+                    let _ = self.runner.wait_for(Position(self.journal.head().last), VISIBLE_WITHIN);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if !self.runner.wait_for(last, VISIBLE_WITHIN) {
+                bail!("the config was recorded, but the views do not show it: see their failure in /api/health");
+            }
+            let remark = |name: &String| {
+                format!("this machine has no default gateway: the starter goes without the destination \"{name}\"")
+            };
+            let remarks = left_out.iter().filter(|_| starts).map(remark).collect();
+            return Ok(Applied { position: last.0, changed, remarks });
+        }
+        Err(anyhow!("others changed the configuration {TRIES} times in a row while it was taken up: try again"))
+    }
+}

@@ -1,0 +1,76 @@
+//! Log, journal and views: what every part of the product stands on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use netstats_event::Position;
+use netstats_inventory::{InventoryHandle, InventoryProjector};
+use netstats_log::{FjallLog, Journal};
+use netstats_projector::{FjallViews, Projector, Runner};
+use netstats_series::{Series, SeriesProjector};
+
+use crate::data_dir::DataDir;
+
+/// How long a stop waits for the views to show the last events.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How often a long catching up says so.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The open core.
+pub(crate) struct Core {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) runner: Arc<Runner>,
+    pub(crate) inventory: InventoryHandle,
+    pub(crate) series: Series,
+}
+
+impl Core {
+    /// Opens the log, checks it against its witness, and brings the views up to its tail.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read; the views cannot be stored.
+    pub(crate) fn open(data: &DataDir) -> Result<Self> {
+        let journal = Journal::open(Arc::new(FjallLog::open(data.log())?))?;
+        let (projectors, inventory, series) = projectors();
+        let views = FjallViews::open(data.views()).context("the views cannot be opened")?;
+        let runner = Runner::start(Arc::clone(&journal), Arc::new(views), projectors)?;
+        catch_up(&runner, &journal)?;
+        Ok(Self { journal, runner: Arc::new(runner), inventory, series })
+    }
+
+    /// Commits what is under way, stores the views.
+    pub(crate) fn close(&self) {
+        self.journal.close();
+        let _ = self.runner.wait_for(Position(self.journal.head().last), LAST_EVENTS);
+        self.runner.stop();
+    }
+}
+
+/// Waits until the views show the whole log. That takes as long as it takes: after a rebuild it is the whole log.
+///
+/// # Errors
+/// A view stands still.
+pub(crate) fn catch_up(runner: &Runner, journal: &Journal) -> Result<()> {
+    let last = Position(journal.head().last);
+    while !runner.wait_for(last, SAY_EVERY) {
+        for progress in runner.progress() {
+            if let Some(failure) = progress.failure {
+                bail!("the view {} stands still at {}: {failure}", progress.name, progress.visible);
+            }
+            tracing::info!(view = progress.name, at = progress.visible.0, of = last.0, "catching up");
+        }
+    }
+    // A view that failed is not waited for; without it the product would show half of the truth.
+    match runner.progress().into_iter().find_map(|progress| Some((progress.name, progress.failure?))) {
+        Some((name, failure)) => bail!("the view {name} cannot be folded: {failure}"),
+        None => Ok(()),
+    }
+}
+
+/// All projectors of the product, and what queries them.
+pub(crate) fn projectors() -> (Vec<Box<dyn Projector>>, InventoryHandle, Series) {
+    let (inventory, inventory_handle) = InventoryProjector::new();
+    let (series, series_handle) = SeriesProjector::new();
+    (vec![Box::new(inventory), Box::new(series)], inventory_handle, series_handle)
+}

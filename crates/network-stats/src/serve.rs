@@ -1,0 +1,241 @@
+//! The running product: everything started in order, and stopped in order.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow};
+use netstats_api::{
+    Api, ApiContext, CollectorReport, PrivilegesReport, ProblemReport, ReloadRefused, Reloaded, Report,
+};
+use netstats_collector::{Collector, CollectorConfig};
+use netstats_event::{Timestamp, Transport};
+use netstats_inventory::Inventory;
+use netstats_probe::{Probes, ProbesConfig};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::apply::{Applied, Applier};
+use crate::ask::say;
+use crate::core::Core;
+use crate::data_dir::DataDir;
+use crate::settings::Decided;
+use crate::signal::{Signal, Signals};
+use crate::{exit, listen, logging};
+
+/// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
+const STOP_WITHIN: Duration = Duration::from_millis(4_500);
+
+/// Runs the product until a signal.
+///
+/// # Errors
+/// Something that it needs cannot be had; a damaged log; a config that does not fit.
+pub(crate) fn serve(decided: Decided) -> Result<()> {
+    logging::start(logging::parse(&decided.log_level).map_err(|message| anyhow!(message))?);
+    let addresses = listen::parse(&decided.listen).map_err(|message| anyhow!(message))?;
+    let data = DataDir::open(&decided.data_dir)?;
+    let listeners = listen::bind(&addresses).map_err(|error| listen_error(&decided.listen, &error))?;
+    let url = listen::url(&decided.listen, &listeners)?;
+    let core = Core::open(&data)?;
+    let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
+    let applied = applier.apply()?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
+    let probes = Probes::open(&ProbesConfig::default());
+    let collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned() };
+    let collector = Collector::start(
+        core.inventory.clone(),
+        Arc::clone(&core.journal),
+        probes.clone(),
+        collector_config,
+        runtime.handle(),
+    )?;
+    let collector = Arc::new(collector);
+
+    let (stop, stopping) = watch::channel(false);
+    let running = runtime.enter();
+    let mut signals = Signals::new().context("the system gives no signals")?;
+    let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
+    let api = Api::new(context(&core, &applier, &collector, &probes));
+    let mut door = tokio::spawn(api.serve(listeners, until(stopping)));
+    drop(running);
+    data.announce(&url)?;
+    greet(&decided, &url, &core.inventory.current(), &applied, &probes);
+
+    let outcome = runtime.block_on(until_stop(&mut signals, &mut door, &applier));
+    let overdue = watch_over_stop();
+    runtime.spawn(second_signal(signals));
+    let _ = stop.send(true);
+    if outcome.is_ok() {
+        let _ = runtime.block_on(door);
+    }
+    collector.stop(if outcome.is_ok() { "signal" } else { "error: the door broke" });
+    core.close();
+    data.withdraw();
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    drop(overdue);
+    if outcome.is_ok() {
+        say("stopped");
+    }
+    outcome
+}
+
+/// Ends well at a signal, badly when the door ends by itself.
+async fn until_stop(
+    signals: &mut Signals,
+    door: &mut JoinHandle<Result<(), netstats_api::Error>>,
+    applier: &Arc<Applier>,
+) -> Result<()> {
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => reload(applier).await,
+                Signal::Stop => return Ok(()),
+            },
+            ended = &mut *door => {
+                ended.context("the door broke")??;
+                return Err(anyhow!("the door closed by itself"));
+            }
+        }
+    }
+}
+
+/// A second signal means now.
+async fn second_signal(mut signals: Signals) {
+    while signals.next().await != Signal::Stop {}
+    std::process::exit(i32::from(exit::STUCK));
+}
+
+fn listen_error(asked: &str, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "another process listens at {asked}: stop it (if it is this product, Ctrl-C or `kill PID`), \
+             or take another port with --listen localhost:PORT (0: any that is free)"
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow!(
+                "the system does not allow listening at {asked}: take a port above 1023 with --listen localhost:PORT"
+            )
+        }
+        _ => anyhow!("cannot listen at {asked}: {error}"),
+    }
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn reload(applier: &Arc<Applier>) {
+    let applier = Arc::clone(applier);
+    match tokio::task::spawn_blocking(move || applier.reload()).await {
+        Ok(Ok(applied)) => {
+            tracing::info!(changed = applied.changed, "config file taken up");
+            applied.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+        }
+        Ok(Err(error)) => tracing::error!("the config file was not taken up, the old one counts on: {error:#}"),
+        Err(error) => tracing::error!(%error, "reload broke"),
+    }
+}
+
+/// A thread that ends the process when the stop takes too long. Dropping the sender calls it off.
+fn watch_over_stop() -> std::sync::mpsc::Sender<()> {
+    let (done, overdue) = channel::<()>();
+    std::thread::spawn(move || {
+        if overdue.recv_timeout(STOP_WITHIN) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the stop took too long: ending as it is; nothing acknowledged is lost");
+            std::process::exit(i32::from(exit::STUCK));
+        }
+    });
+    done
+}
+
+fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, probes: &Probes) -> ApiContext {
+    let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
+    let (collector, probes) = (Arc::clone(collector), probes.clone());
+    let mut context = ApiContext::new(
+        Arc::clone(&core.journal),
+        Arc::clone(&core.runner),
+        core.inventory.clone(),
+        core.series.clone(),
+        Arc::new(now),
+    );
+    context.policy = Arc::new(move || for_policy.policy());
+    context.reload = Some(Arc::new(move || reload_hook(&for_reload)));
+    context.report = Arc::new(move || report(&collector, &probes));
+    context.version = env!("CARGO_PKG_VERSION");
+    context
+}
+
+fn reload_hook(applier: &Applier) -> Result<Reloaded, ReloadRefused> {
+    match applier.reload() {
+        Ok(Applied { position, changed, remarks }) => Ok(Reloaded { position, changed, warnings: remarks }),
+        Err(error) => Err(ReloadRefused {
+            message: format!("{error:#}"),
+            accepted: None,
+            hint: Some("mend the file and reload again; until then the old config counts".to_owned()),
+        }),
+    }
+}
+
+/// The wall clock of the doors: "now" for windows and job states.
+#[expect(clippy::disallowed_methods, reason = "the one clock that is handed to the doors; tests hand them another")]
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn report(collector: &Collector, probes: &Probes) -> Report {
+    let (status, able) = (collector.status(), probes.capabilities());
+    let mut problems: Vec<ProblemReport> =
+        status.problems.into_iter().map(|message| ProblemReport { message, fix: None }).collect();
+    for (version, icmp) in [("IPv4", &able.icmp_v4), ("IPv6", &able.icmp_v6)] {
+        if let Some(problem) = &icmp.problem {
+            let message = format!("ping over {version}: {problem}");
+            problems.push(ProblemReport { message, fix: icmp.fix.clone() });
+        }
+    }
+    Report {
+        collector: CollectorReport {
+            running: true,
+            in_flight: status.running,
+            queued: status.waiting,
+            measured: status.slots_run - status.slots_failed,
+            failed: status.slots_failed,
+            missed: status.slots_missed,
+            lateness_p95_ms: None,
+        },
+        privileges: PrivilegesReport {
+            icmp: able.icmp_v4.transport.map(|transport| transport_name(transport).to_owned()),
+            fix: able.icmp_v4.fix,
+        },
+        problems,
+    }
+}
+
+const fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::IcmpDatagram => "datagram",
+        Transport::IcmpRaw => "raw",
+        Transport::IcmpHelper => "helper",
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    }
+}
+
+/// The start lines.
+fn greet(decided: &Decided, url: &str, inventory: &Inventory, applied: &Applied, probes: &Probes) {
+    let me = std::env::args().next().unwrap_or_else(|| "network-stats".to_owned());
+    say(&format!("Network Stats Collector {}: {url}", env!("CARGO_PKG_VERSION")));
+    say(&format!("  config  {}", decided.config.file.display()));
+    say(&format!("  data    {}", std::path::absolute(&decided.data_dir).unwrap_or_default().display()));
+    applied.remarks.iter().for_each(|remark| say(&format!("  note    {remark}")));
+    let able = probes.capabilities();
+    if let (None, Some(fix)) = (able.icmp_v4.transport, able.icmp_v4.fix) {
+        say(&format!("  note    this system does not let us ping; this command does: {fix}"));
+    }
+    if let Some(job) = inventory.job_by_name("internet").filter(|job| !job.spec.enabled) {
+        say("  Only this machine is measured, and nothing leaves it. To measure beyond it, one click on the page, or:");
+        say(&format!("    {me} start {}", job.spec.name));
+    }
+    say("  Ctrl-C stops.");
+}
