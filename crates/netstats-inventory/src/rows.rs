@@ -202,16 +202,16 @@ fn read_meta(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
 /// Corrupt if a row cannot be read; as [`RowReader`].
 pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Error> {
     let (mut inventory, mut changes) = (Inventory::default(), Vec::new());
-    scan(rows, b'd', &mut |_, row| read_destination(row).map(|entry| inventory.insert_destination(entry)))?;
-    scan(rows, b'j', &mut |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
-    scan(rows, b'h', &mut |key, row| read_change(key, row).map(|change| changes.push(change)))?;
+    scan(rows, b'd', |_, row| read_destination(row).map(|entry| inventory.insert_destination(entry)))?;
+    scan(rows, b'j', |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
+    scan(rows, b'h', |key, row| read_change(key, row).map(|change| changes.push(change)))?;
     if let Some(row) = rows.get(b"m")? {
         read_meta(&mut inventory, &row).ok_or_else(|| unreadable(b"m"))?;
     }
     Ok((inventory, changes))
 }
 
-fn scan(rows: &dyn RowReader, prefix: u8, take: &mut dyn FnMut(&[u8], &[u8]) -> Option<()>) -> Result<(), Error> {
+fn scan(rows: &dyn RowReader, prefix: u8, mut take: impl FnMut(&[u8], &[u8]) -> Option<()>) -> Result<(), Error> {
     let mut broken = None;
     rows.scan(&[prefix], &mut |key, row| {
         let taken = take(key, row).is_some();
