@@ -13,7 +13,8 @@ use crate::validate::{self, did_you_mean};
 
 /// Decides a command on a state: the events that carry it out, in order; none if there is nothing to change. After
 /// each of the events, not only after the last, the inventory is whole: names are unique, and jobs name destinations
-/// that are there. Pure: the same state, command, meta and policy give the same answer.
+/// that are there; so a batch too large for one append may go in parts, and a config file decided again on what a cut
+/// left behind gives the rest. Pure: the same state, command, meta and policy give the same answer.
 ///
 /// # What becomes of the config file's entries
 /// - Declared and not there: added. There and different: changed. The name, whatever its case, is the identity.
