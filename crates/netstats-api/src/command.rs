@@ -36,7 +36,9 @@ impl From<Rejection> for Problem {
             RejectionKind::Conflict => Self::new(hyper::StatusCode::CONFLICT, "conflict", no.message),
             RejectionKind::NotFound => Self::not_found(no.message),
         };
-        (problem.field, problem.accepted, problem.hint) = (no.field, no.accepted, no.hint);
+        problem.field = no.field;
+        problem.accepted = no.accepted;
+        problem.hint = no.hint;
         problem
     }
 }
@@ -70,8 +72,8 @@ pub(crate) async fn carry_out(
         match app.context.journal.submit_if_config_unmoved(events.clone(), state.position).await {
             Ok(appended) => {
                 let position = appended.last;
-                let waiting = app.clone();
-                let is_visible = blocking(move || waiting.context.runner.wait_for(position, VISIBLE_TIME)).await?;
+                let shown = app.context.runner.wait_for_async(position);
+                let is_visible = tokio::time::timeout(VISIBLE_TIME, shown).await.unwrap_or(false);
                 if !is_visible {
                     return Err(Problem::unavailable(format!(
                         "this is recorded, at position {position}, and the views do not show it yet"

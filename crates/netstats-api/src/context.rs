@@ -111,18 +111,26 @@ pub struct Report {
 pub struct CollectorReport {
     /// It takes slots.
     pub running: bool,
+    /// Combinations of job, destination and probe that are planned.
+    pub planned: usize,
     /// Probes under way.
     pub in_flight: usize,
     /// Slots due that wait for a worker.
     pub queued: usize,
-    /// Slots that ended in a sample since the start.
-    pub measured: u64,
-    /// Slots that failed on our side since the start.
-    pub failed: u64,
-    /// Slots that were not run since the start.
-    pub missed: u64,
-    /// How late the last slots began, 95th percentile.
-    pub lateness_p95_ms: Option<f64>,
+    /// Slots run since the start.
+    pub slots_run: u64,
+    /// Of those, how many failed on our side.
+    pub slots_failed: u64,
+    /// Slots that were not run.
+    pub slots_missed: u64,
+    /// Median lateness of the last runs.
+    pub lateness_p50_ms: f64,
+    /// 99th percentile of the lateness of the last runs.
+    pub lateness_p99_ms: f64,
+    /// Events that wait for the journal.
+    pub unrecorded: usize,
+    /// Events given up because the journal refused for too long.
+    pub dropped: u64,
 }
 
 /// What the system lets us send.

@@ -23,7 +23,7 @@ pub(crate) fn check_path(raw: &str) -> Result<(), Problem> {
         if segment.bytes().all(|b| b != b'%' && b != b'.') {
             continue;
         }
-        let decoded = decode(segment, false).map_err(|why| refused(why))?;
+        let decoded = decode(segment, false).map_err(&refused)?;
         if decoded == "." || decoded == ".." {
             return Err(refused("holds a . or .. segment"));
         }

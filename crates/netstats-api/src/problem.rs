@@ -6,9 +6,12 @@ use serde::Serialize;
 
 use crate::reply::{PROBLEM_JSON, Reply};
 
-/// A refusal: what happened, which field, what would be taken, what to do.
+/// A refusal: what happened, which field, what would be taken, what to do. In a box, so that a `Result` stays small.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Details>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
     pub(crate) status: StatusCode,
     /// Stable name for programs, the last part of `type`.
     pub(crate) code: &'static str,
@@ -38,9 +41,23 @@ struct Body<'a> {
     request_id: &'a str,
 }
 
+impl std::ops::Deref for Problem {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
+    }
+}
+
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             status,
             code,
             detail: detail.into(),
@@ -49,7 +66,7 @@ impl Problem {
             hint: None,
             headers: Vec::new(),
             closes: false,
-        }
+        }))
     }
 
     /// 400: the request itself is not well-formed.
@@ -110,6 +127,7 @@ impl Problem {
     }
 
     pub(crate) fn into_reply(self, request_id: &str) -> Reply {
+        let closes = self.closes;
         let body = Body {
             kind: format!("urn:network-stats:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -125,10 +143,10 @@ impl Problem {
         if let Ok(value) = HeaderValue::from_str(request_id) {
             reply = reply.header(HeaderName::from_static("x-request-id"), value);
         }
-        for (name, value) in self.headers {
+        for (name, value) in self.0.headers {
             reply = reply.header(name, value);
         }
-        if self.closes {
+        if closes {
             reply = reply.header(hyper::header::CONNECTION, HeaderValue::from_static("close"));
         }
         reply

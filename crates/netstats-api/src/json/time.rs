@@ -117,7 +117,7 @@ mod tests {
     fn a_time_without_a_zone_is_refused_with_what_to_add() {
         let problem = parse_time("2026-11-24T04:18:12", "start_time").unwrap_err();
         assert_eq!((problem.status.as_u16(), problem.field.as_deref()), (422, Some("start_time")));
-        assert!(problem.hint.unwrap().contains("add Z"));
+        assert!(problem.hint.as_ref().unwrap().contains("add Z"));
         for bad in ["", "yesterday", "9999-12-31T23:59:59Z", "1e308", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z"] {
             assert!(parse_time(bad, "t").is_err(), "{bad}");
         }

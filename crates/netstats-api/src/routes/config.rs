@@ -19,7 +19,8 @@ pub(crate) async fn reload(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         Err(refused) => {
             let mut problem =
                 Problem::invalid(format!("the config file was not taken, the old config stays: {}", refused.message));
-            (problem.accepted, problem.hint) = (refused.accepted, refused.hint);
+            problem.accepted = refused.accepted;
+            problem.hint = refused.hint;
             Err(problem)
         }
     }

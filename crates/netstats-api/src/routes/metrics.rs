@@ -181,8 +181,9 @@ fn destination(inventory: &Inventory, id: &str) -> Result<DestinationId, Problem
             Ok(DestinationId(number))
         }
         (Err(problem), _) => {
-            Err(Problem { status: hyper::StatusCode::UNPROCESSABLE_ENTITY, code: "invalid", ..problem }
-                .field("destination"))
+            let mut refused = Problem::invalid(problem.detail.clone()).field("destination");
+            refused.hint.clone_from(&problem.hint);
+            Err(refused)
         }
     }
 }
