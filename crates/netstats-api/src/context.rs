@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use netstats_broadcast::Broadcaster;
 use netstats_event::Timestamp;
 use netstats_inventory::{InventoryHandle, Policy};
 use netstats_log::Journal;
@@ -31,6 +32,8 @@ pub struct ApiContext {
     pub inventory: InventoryHandle,
     /// Samples.
     pub series: Series,
+    /// Live updates.
+    pub broadcaster: Broadcaster,
     /// The wall clock.
     pub clock: Clock,
     /// Limits on commands, as they are now.
@@ -55,6 +58,7 @@ impl ApiContext {
         runner: Arc<Runner>,
         inventory: InventoryHandle,
         series: Series,
+        broadcaster: Broadcaster,
         clock: Clock,
     ) -> Self {
         Self {
@@ -62,6 +66,7 @@ impl ApiContext {
             runner,
             inventory,
             series,
+            broadcaster,
             clock,
             policy: Arc::new(Policy::default),
             reload: None,

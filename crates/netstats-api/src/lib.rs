@@ -23,6 +23,7 @@ mod limits;
 mod nearest;
 mod path;
 mod problem;
+mod protocol;
 mod reply;
 mod route;
 mod routes;

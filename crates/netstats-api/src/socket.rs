@@ -22,6 +22,8 @@ use crate::server::Slots;
 
 /// Bytes read at once from a socket: clients say little.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes gathered before they are written without a flush.
+const FLUSH_BYTES: usize = 8 * 1024;
 /// Bytes that may wait for a socket to take them.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -63,7 +65,7 @@ impl Sockets {
         })?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
+            .write_buffer_size(FLUSH_BYTES)
             .max_write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));

@@ -1,6 +1,6 @@
 //! A destination in JSON.
 
-use netstats_event::{DestinationSpec, ManagedBy};
+use netstats_event::{DestinationId, DestinationSpec, ManagedBy};
 use netstats_inventory::Destination;
 use netstats_series::{DestinationLatest, Status};
 use serde::Serialize;
@@ -20,11 +20,18 @@ pub(crate) struct DestinationJson<'a> {
     tags: &'a [String],
     status: &'static str,
     managed_by: &'static str,
-    created_at: Time,
-    updated_at: Time,
-    position: u64,
+    #[serde(flatten)]
+    history: Option<HistoryJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latest: Option<LatestJson<'a>>,
+}
+
+/// When an entry came about; a description alone has none.
+#[derive(Serialize)]
+pub(crate) struct HistoryJson {
+    pub(crate) created_at: Time,
+    pub(crate) updated_at: Time,
+    pub(crate) position: u64,
 }
 
 /// How a destination does.
@@ -57,9 +64,18 @@ pub(crate) const fn managed_by(owner: ManagedBy) -> &'static str {
 impl<'a> DestinationJson<'a> {
     /// Without `latest`.
     pub(crate) fn plain(destination: &'a Destination) -> Self {
-        let spec = &destination.spec;
+        let history = HistoryJson {
+            created_at: Time(destination.created_at),
+            updated_at: Time(destination.updated_at),
+            position: destination.changed.0,
+        };
+        Self { history: Some(history), ..Self::of_spec(destination.id, &destination.spec) }
+    }
+
+    /// A description alone.
+    pub(crate) fn of_spec(id: DestinationId, spec: &'a DestinationSpec) -> Self {
         Self {
-            id: destination.id.0,
+            id: id.0,
             name: &spec.name,
             host: &spec.host,
             port: spec.port,
@@ -68,9 +84,7 @@ impl<'a> DestinationJson<'a> {
             tags: &spec.tags,
             status: if spec.paused { "paused" } else { "active" },
             managed_by: managed_by(spec.managed_by),
-            created_at: Time(destination.created_at),
-            updated_at: Time(destination.updated_at),
-            position: destination.changed.0,
+            history: None,
             latest: None,
         }
     }

@@ -1,10 +1,10 @@
 //! A job in JSON.
 
-use netstats_event::{JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
+use netstats_event::{JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
 use netstats_inventory::{Inventory, Job};
 use serde::Serialize;
 
-use super::destination::managed_by;
+use super::destination::{HistoryJson, managed_by};
 use super::options::{OptionsJson, read_options};
 use super::{Fields, Json, Time, duration, parse_time};
 use crate::problem::Problem;
@@ -34,9 +34,8 @@ pub(crate) struct JobJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<StateJson>,
     managed_by: &'static str,
-    created_at: Time,
-    updated_at: Time,
-    position: u64,
+    #[serde(flatten)]
+    history: Option<HistoryJson>,
 }
 
 /// What a job is doing.
@@ -63,10 +62,16 @@ struct SpanJson {
 
 impl<'a> JobJson<'a> {
     pub(crate) fn new(job: &'a Job, inventory: &'a Inventory, state: Option<StateJson>) -> Self {
-        let spec = &job.spec;
+        let history =
+            HistoryJson { created_at: Time(job.created_at), updated_at: Time(job.updated_at), position: job.changed.0 };
+        Self { history: Some(history), state, ..Self::of_spec(job.id, &job.spec, inventory) }
+    }
+
+    /// A description alone.
+    pub(crate) fn of_spec(id: JobId, spec: &'a JobSpec, inventory: &'a Inventory) -> Self {
         let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         Self {
-            id: job.id.0,
+            id: id.0,
             name: &spec.name,
             description: spec.description.as_deref(),
             tags: &spec.tags,
@@ -99,11 +104,9 @@ impl<'a> JobJson<'a> {
             spacing_ms: spec.options.ping.spacing_ms,
             timeout_ms: spec.options.ping.timeout_ms,
             options: OptionsJson::new(&spec.options),
-            state,
+            state: None,
             managed_by: managed_by(spec.managed_by),
-            created_at: Time(job.created_at),
-            updated_at: Time(job.updated_at),
-            position: job.changed.0,
+            history: None,
         }
     }
 }

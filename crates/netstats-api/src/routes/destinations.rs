@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use netstats_event::{DestinationId, Event, Timestamp};
 use netstats_inventory::{Command, Destination, Inventory, is_active};
+use netstats_series::DestinationLatest;
 use serde::Serialize;
 
 use crate::app::{App, position_only};
@@ -63,6 +64,28 @@ fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
     Reply::json(&DestinationJson::with_latest(destination, latest.as_ref(), is_stale))
 }
 
+/// How all destinations do, at one moment.
+pub(crate) struct Latest {
+    now: Timestamp,
+    latest: BTreeMap<DestinationId, DestinationLatest>,
+    intervals: BTreeMap<DestinationId, u32>,
+}
+
+impl Latest {
+    pub(crate) fn now(app: &App, inventory: &Inventory) -> Self {
+        let now = app.now();
+        let latest = app.context.series.latest_all().into_iter().map(|latest| (latest.destination, latest)).collect();
+        Self { now, latest, intervals: freshness(inventory, now) }
+    }
+
+    pub(crate) fn json<'a>(&'a self, destination: &'a Destination) -> DestinationJson<'a> {
+        let latest = self.latest.get(&destination.id);
+        let last_at = latest.and_then(|latest| latest.last_at);
+        let is_stale = is_stale(last_at, self.intervals.get(&destination.id).copied(), self.now);
+        DestinationJson::with_latest(destination, latest, is_stale)
+    }
+}
+
 /// `GET /api/destinations`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     #[derive(Serialize)]
@@ -80,21 +103,13 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         }
     };
     let inventory = app.context.inventory.current();
-    let now = app.now();
-    let latest: BTreeMap<_, _> =
-        app.context.series.latest_all().into_iter().map(|latest| (latest.destination, latest)).collect();
-    let intervals = freshness(&inventory, now);
+    let latest = Latest::now(&app, &inventory);
     let items = inventory
         .destinations
         .values()
         .filter(|d| call.query.get("tag").is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
         .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused))
-        .map(|destination| {
-            let latest = latest.get(&destination.id);
-            let last_at = latest.and_then(|latest| latest.last_at);
-            let is_stale = is_stale(last_at, intervals.get(&destination.id).copied(), now);
-            DestinationJson::with_latest(destination, latest, is_stale)
-        })
+        .map(|destination| latest.json(destination))
         .collect();
     Ok(Reply::json(&List { items, position: app.context.series.position().max(inventory.position).0 }))
 }

@@ -57,8 +57,13 @@ fn state(app: &App, inventory: &Inventory, job: &Job, now: Timestamp) -> StateJs
     state
 }
 
+/// A job with its state, now.
+pub(crate) fn json<'a>(app: &App, inventory: &'a Inventory, job: &'a Job) -> JobJson<'a> {
+    JobJson::new(job, inventory, Some(state(app, inventory, job, app.now())))
+}
+
 fn body(app: &App, inventory: &Inventory, job: &Job) -> Reply {
-    Reply::json(&JobJson::new(job, inventory, Some(state(app, inventory, job, app.now()))))
+    Reply::json(&json(app, inventory, job))
 }
 
 /// `GET /api/jobs`

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use netstats_api::{Api, ApiContext};
+use netstats_broadcast::BroadcastProjector;
 use netstats_event::{
     ClockSource, DestinationId, Echo, Event, JobId, PingMeasured, Position, Rtt, SampleFlags, SampleHead, Timestamp,
     Transport,
@@ -43,10 +44,11 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
     let journal = Journal::open(Arc::new(MemoryLog::default())).unwrap();
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
+    let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let runner = Runner::start(
         journal.clone(),
         Arc::new(MemoryViews::default()),
-        vec![Box::new(inventory_projector), Box::new(series_projector)],
+        vec![Box::new(inventory_projector), Box::new(series_projector), Box::new(broadcast_projector)],
     );
     let runner = Arc::new(runner.unwrap());
     let now = Arc::new(AtomicI64::new(NOW));
@@ -54,7 +56,7 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::Relaxed)))
     };
-    let mut context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, clock);
+    let mut context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, broadcaster, clock);
     adjust(&mut context);
     let listener = netstats_api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();

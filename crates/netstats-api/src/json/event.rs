@@ -1,0 +1,176 @@
+//! Events in JSON: what a WebSocket update and a line of the audit trail say.
+
+use netstats_event::{
+    BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec, Meta, Metric, MissReason, ProbeKind,
+    SuppressReason,
+};
+use netstats_export::{JsonStyle, JsonWriter, Line, columns_for};
+use netstats_inventory::Inventory;
+use netstats_series::rows_of;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{DestinationJson, JobJson, Time};
+
+/// The update of an event, as one line of text. `inventory` gives the names.
+pub(crate) fn update_text(envelope: &Envelope, inventory: &Inventory) -> String {
+    #[derive(Serialize)]
+    struct Head {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        position: u64,
+        recorded_at: Time,
+        #[serde(rename = "kind")]
+        event: &'static str,
+        job_id: Option<u32>,
+        destination_id: Option<u32>,
+    }
+    let event = &envelope.event;
+    let head = Head {
+        kind: "update",
+        position: envelope.position.0,
+        recorded_at: Time(envelope.recorded_at),
+        event: event.name(),
+        job_id: event.job().map(|id| id.0),
+        destination_id: event.destination().map(|id| id.0),
+    };
+    let mut text = serde_json::to_vec(&head).expect("numbers and texts serialise");
+    text.pop();
+    match row_text(envelope, inventory) {
+        Some(row) => {
+            text.extend_from_slice(b",\"row\":");
+            text.extend_from_slice(&row);
+        }
+        None => {
+            text.extend_from_slice(b",\"data\":");
+            serde_json::to_writer(&mut text, &event_data(event, inventory)).expect("a JSON value serialises");
+        }
+    }
+    text.push(b'}');
+    String::from_utf8(text).expect("JSON is UTF-8")
+}
+
+/// The flat row of a slot's outcome, for the first metric of its probe that the job asks for.
+fn row_text(envelope: &Envelope, inventory: &Inventory) -> Option<Vec<u8>> {
+    let (head, probe) = (envelope.event.head()?, envelope.event.probe()?);
+    let job = inventory.jobs.get(&head.job);
+    let metric = job
+        .and_then(|job| job.spec.metrics.iter().copied().find(|metric| metric.probe() == probe))
+        .or_else(|| Metric::ALL.into_iter().find(|metric| metric.probe() == probe))?;
+    let row = rows_of(envelope, &[metric]).into_iter().next()?;
+    let destination = inventory.destinations.get(&head.destination);
+    let line = Line {
+        row: &row,
+        job: job.map_or("", |job| job.spec.name.as_str()),
+        destination: destination.map_or("", |destination| destination.spec.name.as_str()),
+    };
+    let mut writer = JsonWriter::new(Vec::with_capacity(1_024), columns_for(&[metric]), JsonStyle::Lines).ok()?;
+    writer.write(&line).ok()?;
+    let mut text = writer.finish().ok()?;
+    text.pop();
+    Some(text)
+}
+
+/// What an event says, besides its position, kind and ids.
+pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
+    match event {
+        Event::DestinationAdded(e) => destination(&e.spec, e.id, &e.meta),
+        Event::DestinationChanged(e) => destination(&e.spec, e.id, &e.meta),
+        Event::DestinationRemoved(e) => by(&e.meta, json!({})),
+        Event::JobAdded(e) => job(&e.spec, e.id, &e.meta, inventory),
+        Event::JobChanged(e) => job(&e.spec, e.id, &e.meta, inventory),
+        Event::JobRemoved(e) => by(&e.meta, json!({})),
+        Event::JobStarted(e) => by(&e.meta, json!({})),
+        Event::JobStopped(e) => by(&e.meta, json!({})),
+        Event::ConfigApplied(e) => by(&e.meta, json!({"digest": hex(&e.digest), "starter": e.starter})),
+        Event::SlotFailed(e) => json!({"probe": e.probe.name(), "slot_at": Time(e.head.slot_at),
+            "reason": fail_reason(e.reason), "detail": e.detail}),
+        Event::SlotsMissed(e) => slots(e.probe, e.first_slot_at, e.last_slot_at, e.count, miss_reason(e.reason)),
+        Event::SlotsSuppressed(e) => {
+            slots(e.probe, e.first_slot_at, e.last_slot_at, e.count, suppress_reason(e.reason))
+        }
+        Event::CollectorStarted(e) => json!({"version": e.version, "boot_id": e.boot_id, "host": e.host,
+            "system": e.system, "after_crash": e.is_after_crash, "last_seen": e.last_seen.map(Time)}),
+        Event::CollectorStopped(e) => json!({"reason": e.reason}),
+        Event::ClockStepped(e) => {
+            json!({"by_ms": millis(e.by_ns.unsigned_abs()) * if e.by_ns < 0 { -1.0 } else { 1.0 }})
+        }
+        Event::HostSlept(e) => json!({"for_ms": millis(e.for_ns)}),
+        Event::CollectorStalled(e) => json!({"for_ms": millis(e.for_ns)}),
+        Event::UplinkLost(e) => json!({"reason": e.reason, "gateway": e.gateway}),
+        Event::UplinkRestored(e) => json!({"gateway": e.gateway}),
+        Event::AnswerChanged(e) => json!({"host": e.host, "before": e.before, "after": e.after}),
+        Event::PingMeasured(_)
+        | Event::RouteTraced(_)
+        | Event::NameResolved(_)
+        | Event::BandwidthMeasured(BandwidthMeasured { .. })
+        | Event::TcpMeasured(_)
+        | Event::HttpMeasured(_)
+        | Event::Unknown { .. } => json!({}),
+    }
+}
+
+fn destination(spec: &DestinationSpec, id: netstats_event::DestinationId, meta: &Meta) -> Value {
+    by(meta, json!({"destination": DestinationJson::of_spec(id, spec)}))
+}
+
+fn job(spec: &JobSpec, id: netstats_event::JobId, meta: &Meta, inventory: &Inventory) -> Value {
+    by(meta, json!({"job": JobJson::of_spec(id, spec, inventory)}))
+}
+
+fn by(meta: &Meta, mut data: Value) -> Value {
+    data["actor"] = json!(meta.actor);
+    data["reason"] = json!(meta.reason);
+    data
+}
+
+fn slots(
+    probe: ProbeKind,
+    first: netstats_event::Timestamp,
+    last: netstats_event::Timestamp,
+    count: u32,
+    reason: &str,
+) -> Value {
+    json!({"probe": probe.name(), "first_slot_at": Time(first), "last_slot_at": Time(last), "count": count, "reason": reason})
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+fn millis(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const fn fail_reason(reason: FailReason) -> &'static str {
+    match reason {
+        FailReason::NotPermitted => "not_permitted",
+        FailReason::NameNotResolved => "name_not_resolved",
+        FailReason::NoRoute => "no_route",
+        FailReason::Socket => "socket",
+        FailReason::BadOptions => "bad_options",
+        FailReason::Denied => "denied",
+        FailReason::Internal => "internal",
+    }
+}
+
+const fn miss_reason(reason: MissReason) -> &'static str {
+    match reason {
+        MissReason::Overrun => "overrun",
+        MissReason::QueueFull => "queue_full",
+        MissReason::HostSlept => "host_slept",
+        MissReason::CollectorDown => "collector_down",
+        MissReason::Stalled => "stalled",
+        MissReason::ClockStepped => "clock_stepped",
+    }
+}
+
+const fn suppress_reason(reason: SuppressReason) -> &'static str {
+    match reason {
+        SuppressReason::UplinkDown => "uplink_down",
+        SuppressReason::Budget => "budget",
+        SuppressReason::OwnLoad => "own_load",
+        SuppressReason::DiskFull => "disk_full",
+    }
+}

@@ -1,0 +1,228 @@
+//! What is said on a WebSocket: JSON texts, one object each.
+
+use std::collections::BTreeSet;
+
+use netstats_broadcast::Filter;
+use netstats_event::{DestinationId, Event, Family, JobId, Kind, Position};
+use netstats_inventory::Inventory;
+use serde::Serialize;
+
+use crate::json::{Fields, parse};
+use crate::problem::Problem;
+
+/// What a client may say.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Subscribe(Ask),
+    Unsubscribe { id: String },
+    Ping,
+}
+
+/// A subscription asked for.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) id: String,
+    pub(crate) wanted: Wanted,
+    /// Replay what came after this.
+    pub(crate) from: Option<Position>,
+    /// Begin with all destinations and jobs.
+    pub(crate) snapshot: bool,
+}
+
+/// Which updates a subscription gets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// As the broadcaster knows it.
+    pub(crate) filter: Filter,
+    /// About a destination or job that carries one of these tags; empty for all.
+    pub(crate) tags: BTreeSet<String>,
+}
+
+impl Wanted {
+    pub(crate) fn wants(&self, event: &Event, inventory: &Inventory) -> bool {
+        self.filter.wants(event) && (self.tags.is_empty() || self.is_tagged(event, inventory))
+    }
+
+    fn is_tagged(&self, event: &Event, inventory: &Inventory) -> bool {
+        let is_one = |tags: &[String]| tags.iter().any(|tag| self.tags.contains(tag));
+        let destination = event.destination().and_then(|id| inventory.destinations.get(&id));
+        let job = event.job().and_then(|id| inventory.jobs.get(&id));
+        destination.is_some_and(|destination| is_one(&destination.spec.tags))
+            || job.is_some_and(|job| is_one(&job.spec.tags))
+    }
+}
+
+/// One filter that lets through all that any of them wants.
+pub(crate) fn union<'a>(all: impl Iterator<Item = &'a Filter> + Clone) -> Filter {
+    fn merge<'a, T: Ord + Copy + 'a>(sets: impl Iterator<Item = &'a BTreeSet<T>> + Clone) -> BTreeSet<T> {
+        // An empty set asks for all.
+        if sets.clone().any(BTreeSet::is_empty) { BTreeSet::new() } else { sets.flatten().copied().collect() }
+    }
+    let any_kind = all.clone().any(|filter| filter.families.is_empty() && filter.kinds.is_empty());
+    let (families, kinds) = if any_kind {
+        (BTreeSet::new(), BTreeSet::new())
+    } else {
+        (
+            all.clone().flat_map(|filter| filter.families.iter().copied()).collect(),
+            all.clone().flat_map(|filter| filter.kinds.iter().copied()).collect(),
+        )
+    };
+    Filter {
+        destinations: merge(all.clone().map(|filter| &filter.destinations)),
+        jobs: merge(all.map(|filter| &filter.jobs)),
+        families,
+        kinds,
+    }
+}
+
+/// Reads a message. An error's `code` and `detail` go to the client; with the subscription's id, if it has said one.
+pub(crate) fn read(text: &str, inventory: &Inventory) -> Result<Op, (Problem, Option<String>)> {
+    let json = parse(text.as_bytes()).map_err(|problem| (problem, None))?;
+    let id = json.get("id").and_then(|id| match id {
+        crate::json::Json::Text(id) => Some(id.chars().take(MAX_ID_CHARS).collect()),
+        _ => None,
+    });
+    read_op(&json, inventory).map_err(|problem| (problem, id))
+}
+
+/// Characters of a subscription's id.
+const MAX_ID_CHARS: usize = 64;
+
+fn read_op(json: &crate::json::Json, inventory: &Inventory) -> Result<Op, Problem> {
+    const OPS: [&str; 3] = ["subscribe", "unsubscribe", "ping"];
+    let mut fields = Fields::of(json, "")?;
+    let op = fields
+        .word("op", &OPS, |word| OPS.iter().find(|op| **op == word).copied())?
+        .ok_or_else(|| fields.refuse("op", "is missing", &OPS.join(", ")))?;
+    if op == "ping" {
+        fields.done()?;
+        return Ok(Op::Ping);
+    }
+    let id = fields.text("id")?.unwrap_or_else(|| "default".to_owned());
+    if id.is_empty() || id.chars().count() > MAX_ID_CHARS {
+        return Err(fields.refuse("id", "has the wrong length", &format!("1 to {MAX_ID_CHARS} characters")));
+    }
+    if op == "unsubscribe" {
+        fields.done()?;
+        return Ok(Op::Unsubscribe { id });
+    }
+    let destinations =
+        ids(&mut fields, "destinations", |text| Ok(crate::routes::destinations::find(inventory, text)?.id))?;
+    let jobs = ids(&mut fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
+    let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
+    let (families, kinds) = read_kinds(&mut fields)?;
+    let from = fields.number("from")?.map(Position);
+    let snapshot = fields.flag("snapshot")?.unwrap_or(false);
+    fields.done()?;
+    let filter = Filter { destinations, jobs, families, kinds };
+    Ok(Op::Subscribe(Ask { id, wanted: Wanted { filter, tags }, from, snapshot }))
+}
+
+/// Names or ids.
+fn ids<T: Ord>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    find: impl Fn(&str) -> Result<T, Problem>,
+) -> Result<BTreeSet<T>, Problem> {
+    use crate::json::Json;
+
+    let values = match fields.value(name) {
+        None => return Ok(BTreeSet::new()),
+        Some(Json::List(values)) => values,
+        Some(_) => return Err(fields.refuse(name, "is no list", "a list of names or ids")),
+    };
+    let one = |(i, value): (usize, &Json)| match value {
+        Json::Text(text) => find(text).map_err(|problem| problem.field(format!("{name}[{i}]"))),
+        Json::Number(number) => find(&number.to_string()).map_err(|problem| problem.field(format!("{name}[{i}]"))),
+        _ => Err(fields.refuse(&format!("{name}[{i}]"), "is neither a name nor an id", "a name or an id")),
+    };
+    values.iter().enumerate().map(one).collect()
+}
+
+const FAMILIES: [Family; 4] = [Family::Config, Family::Sample, Family::Run, Family::Observer];
+
+fn read_kinds(fields: &mut Fields<'_>) -> Result<(BTreeSet<Family>, BTreeSet<Kind>), Problem> {
+    let (mut families, mut kinds) = (BTreeSet::new(), BTreeSet::new());
+    for (i, name) in fields.texts("kinds")?.unwrap_or_default().iter().enumerate() {
+        if let Some(family) = FAMILIES.into_iter().find(|family| family.name() == name) {
+            families.insert(family);
+        } else if let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.name() == name) {
+            kinds.insert(kind);
+        } else {
+            let all = || FAMILIES.iter().map(|family| family.name()).chain(Kind::ALL.iter().map(|kind| kind.name()));
+            let shown: String = name.chars().take(80).collect();
+            let accepted = all().collect::<Vec<_>>().join(", ");
+            let problem = fields.refuse(&format!("kinds[{i}]"), &format!("is {shown:?}"), &accepted);
+            return Err(crate::nearest::hint(problem, name, all()));
+        }
+    }
+    Ok((families, kinds))
+}
+
+/// What the server says, besides updates.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Say<'a> {
+    Hello {
+        position: u64,
+        version: &'a str,
+    },
+    Subscribed {
+        id: &'a str,
+        position: u64,
+    },
+    Unsubscribed {
+        id: &'a str,
+    },
+    Heartbeat {
+        position: u64,
+    },
+    Pong {
+        position: u64,
+    },
+    Lagged {
+        missed: u64,
+        from: u64,
+        to: u64,
+    },
+    Reset {
+        id: &'a str,
+        position: u64,
+        first: u64,
+        message: &'a str,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        accepted: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'a str>,
+    },
+}
+
+/// Ids for tests of the union.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_union_lets_through_what_any_of_its_filters_wants() {
+        let some = |destinations: &[u32], kinds: &[Kind]| Filter {
+            destinations: destinations.iter().map(|id| DestinationId(*id)).collect(),
+            kinds: kinds.iter().copied().collect(),
+            ..Filter::default()
+        };
+        let (one, two) = (some(&[1], &[Kind::PingMeasured]), some(&[2], &[Kind::SlotFailed]));
+        let both = union([&one, &two].into_iter());
+        assert_eq!(both, some(&[1, 2], &[Kind::PingMeasured, Kind::SlotFailed]));
+        assert_eq!(union([&one, &Filter::default()].into_iter()), Filter::default());
+        assert_eq!(union([&one, &some(&[], &[Kind::SlotFailed])].into_iter()).destinations, BTreeSet::new());
+        let job = Filter { jobs: BTreeSet::from([JobId(1)]), ..Filter::default() };
+        assert_eq!(union([&one, &job].into_iter()), Filter::default());
+    }
+}
