@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use netstats_broadcast::Filter;
-use netstats_event::{DestinationId, Event, Family, JobId, Kind, Position};
+use netstats_event::{Event, Family, Kind, Position};
 use netstats_inventory::Inventory;
 use serde::Serialize;
 
@@ -205,9 +205,10 @@ pub(crate) enum Say<'a> {
     },
 }
 
-/// Ids for tests of the union.
 #[cfg(test)]
 mod tests {
+    use netstats_event::{DestinationId, JobId};
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use netstats_broadcast::{BroadcastProjector, Broadcaster};
 use netstats_event::Position;
 use netstats_inventory::{InventoryHandle, InventoryProjector};
 use netstats_log::{FjallLog, Journal};
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) runner: Arc<Runner>,
     pub(crate) inventory: InventoryHandle,
     pub(crate) series: Series,
+    pub(crate) broadcaster: Broadcaster,
 }
 
 impl Core {
@@ -32,11 +34,14 @@ impl Core {
     /// The log is damaged or cannot be read; the views cannot be stored.
     pub(crate) fn open(data: &DataDir) -> Result<Self> {
         let journal = Journal::open(Arc::new(FjallLog::open(data.log())?))?;
-        let (projectors, inventory, series) = projectors();
+        let (mut projectors, inventory, series) = projectors();
+        // It keeps no rows, so it is none of the views that are rebuilt and compared.
+        let (broadcast, broadcaster) = BroadcastProjector::new();
+        projectors.push(Box::new(broadcast));
         let views = FjallViews::open(data.views()).context("the views cannot be opened")?;
         let runner = Runner::start(Arc::clone(&journal), Arc::new(views), projectors)?;
         catch_up(&runner, &journal)?;
-        Ok(Self { journal, runner: Arc::new(runner), inventory, series })
+        Ok(Self { journal, runner: Arc::new(runner), inventory, series, broadcaster })
     }
 
     /// Commits what is under way, stores the views.

@@ -157,6 +157,7 @@ fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, prob
         Arc::clone(&core.runner),
         core.inventory.clone(),
         core.series.clone(),
+        core.broadcaster.clone(),
         Arc::new(now),
     );
     context.policy = Arc::new(move || for_policy.policy());
@@ -197,12 +198,16 @@ fn report(collector: &Collector, probes: &Probes) -> Report {
     Report {
         collector: CollectorReport {
             running: true,
+            planned: status.planned,
             in_flight: status.running,
             queued: status.waiting,
-            measured: status.slots_run - status.slots_failed,
-            failed: status.slots_failed,
-            missed: status.slots_missed,
-            lateness_p95_ms: None,
+            slots_run: status.slots_run,
+            slots_failed: status.slots_failed,
+            slots_missed: status.slots_missed,
+            lateness_p50_ms: f64::from(status.lateness_p50_us) / 1e3,
+            lateness_p99_ms: f64::from(status.lateness_p99_us) / 1e3,
+            unrecorded: status.unrecorded,
+            dropped: status.dropped,
         },
         privileges: PrivilegesReport {
             icmp: able.icmp_v4.transport.map(|transport| transport_name(transport).to_owned()),

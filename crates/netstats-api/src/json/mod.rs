@@ -9,7 +9,7 @@ mod read;
 mod time;
 
 pub(crate) use destination::{DestinationJson, read_destination};
-pub(crate) use event::{event_data, update_text};
+pub(crate) use event::update_text;
 pub(crate) use job::{JobJson, StateJson, read_job};
 pub(crate) use read::{Fields, Json, parse};
 pub(crate) use time::{Time, parse_time};
