@@ -23,7 +23,7 @@ use crate::engine::{check_batch, check_range, is_config};
 use crate::files::rfc3339;
 use crate::manifest::{Epoch, Manifest, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
-use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit};
+use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, preflight};
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
@@ -117,6 +117,8 @@ impl FjallLog {
         })?;
         let lock = lock(&folder)?;
         let (manifest, witness) = load_or_create(&folder)?;
+        preflight::check(&folder, &manifest, &witness)
+            .map_err(|refused| damaged(&folder, &witness, refused.error).in_file(refused.file))?;
         let database = open_database(&folder, &witness)?;
         let mut epochs = Vec::with_capacity(manifest.epochs.len());
         for epoch in &manifest.epochs {
@@ -214,14 +216,7 @@ fn load_or_create(folder: &Path) -> Result<(Manifest, Witness), Error> {
         Error::new(ErrorKind::Corrupt, message).in_file(path)
     };
     match (Manifest::load(folder)?, Witness::load(folder)?) {
-        (Some(manifest), Some(witness)) if manifest.store == witness.store => {
-            // fjall would make an empty store where there is none.
-            if witness.head.last > 0 && !folder.join("fjall").join("version").exists() {
-                let error = std::io::Error::other("its marker file `version` is missing");
-                return Err(damaged(folder, &witness, error));
-            }
-            Ok((manifest, witness))
-        }
+        (Some(manifest), Some(witness)) if manifest.store == witness.store => Ok((manifest, witness)),
         (Some(manifest), Some(witness)) => {
             let message = format!(
                 "the files in {} are of two stores: the manifest of {}, the witness of {}; put the right ones back",

@@ -13,6 +13,7 @@ pub mod limits;
 mod manifest;
 mod memory;
 mod page;
+mod preflight;
 mod verify;
 
 pub use engine::{Appended, Head, Log, ReadLimit};
