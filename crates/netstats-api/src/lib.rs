@@ -1,11 +1,18 @@
 //! The door: REST routes, `/ws`, JSON shapes. hyper owns the network, tide is the routing table.
 //!
+//! ```no_run
+//! use netstats_api::{Api, ApiContext};
+//!
+//! async fn open(context: ApiContext) -> Result<(), netstats_api::Error> {
+//!     let listener = netstats_api::bind(([127, 0, 0, 1], 8080).into()).await?;
+//!     Api::new(context).serve(vec![listener], std::future::pending()).await
+//! }
+//! ```
+//!
 //! # It is not
 //! - a place for rules: what may be is decided in `netstats-inventory`;
 //! - a store: it answers from views and from nothing else;
 //! - a file server: the UI's files are embedded.
-
-#![allow(dead_code, reason = "the routes that use the rest follow")]
 
 mod api;
 mod app;

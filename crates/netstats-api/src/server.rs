@@ -64,10 +64,6 @@ impl Slots {
         counts.1.insert(key, of_one + 1);
         Some(Slot { slots: self.clone(), key })
     }
-
-    pub(crate) fn taken(&self) -> usize {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).0
-    }
 }
 
 impl Drop for Slot {

@@ -101,8 +101,8 @@ impl Session {
                 biased;
                 () = &mut stop => return Err(End::Close(CloseCode::Away, "the server stops")),
                 message = self.stream.next() => self.heard(message).await?,
-                delivery = next(&mut self.live) => self.deliver(delivery).await?,
                 _ = heartbeat.tick() => self.beat().await?,
+                delivery = next(&mut self.live) => self.deliver(delivery).await?,
             }
         }
     }
@@ -173,7 +173,7 @@ impl Session {
             let problem = Problem::not_found("there is no subscription of that id");
             return self.refuse(&problem, Some(id)).await;
         }
-        self.listen(self.position).await?;
+        self.listen().await?;
         self.say(&Say::Unsubscribed { id }).await
     }
 
@@ -211,7 +211,7 @@ impl Session {
         }
         self.subscriptions.retain(|(known, _)| *known != id);
         self.subscriptions.push((id.clone(), wanted.clone()));
-        let joined_after = self.listen(past.unwrap_or(Position::START)).await?;
+        let joined_after = self.listen().await?;
         match past {
             Some(mut past) => {
                 while past < joined_after {
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Changes the live queue to what is subscribed now, without gap or repeat; returns where the new one begins.
-    async fn listen(&mut self, _past: Position) -> Result<Position, End> {
+    async fn listen(&mut self) -> Result<Position, End> {
         let filter = union(self.subscriptions.iter().map(|(_, wanted)| &wanted.filter));
         let fresh = if self.subscriptions.is_empty() {
             None
@@ -280,15 +280,13 @@ impl Session {
 
     async fn deliver(&mut self, delivery: Option<Delivery>) -> Result<(), End> {
         // Ended from the other side: too slow too often, or the program ends.
-        let Some(mut delivery) = delivery else {
+        let Some(delivery) = delivery else {
             return Err(End::Close(CloseCode::Again, "too slow, or the server stops"));
         };
-        for _ in 0..BATCH {
+        self.pass_on(delivery).await?;
+        for _ in 1..BATCH {
+            let Some(delivery) = self.live.as_mut().and_then(Subscription::try_recv) else { break };
             self.pass_on(delivery).await?;
-            match self.live.as_mut().and_then(Subscription::try_recv) {
-                Some(next) => delivery = next,
-                None => break,
-            }
         }
         self.flush().await
     }
