@@ -2,35 +2,20 @@
 //! 10 round trips a second.
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use netstats_event::{
     ClockSource, DestinationId, Echo, Envelope, Event, JobId, PingMeasured, Position, Rtt, SampleFlags, SampleHead,
     Timestamp, Transport,
 };
-use netstats_projector::{Error, Projector, RowBatch, RowReader};
+use netstats_projector::{Checkpoint, MemoryViews, Projector, RowBatch, ViewStore};
 use netstats_series::SeriesProjector;
 
 const EVENTS: usize = 200_000;
 const DESTINATIONS: usize = 1_000;
 const READ: usize = 4_096;
 const FLUSH: usize = 50_000;
-
-#[derive(Default)]
-struct Rows(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
-
-impl RowReader for Rows {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.0.lock().unwrap().get(key).cloned())
-    }
-
-    fn scan(&self, _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
-        Ok(())
-    }
-}
 
 /// Minutely bursts of ten noisy round trips from 1,000 destinations, one packet in 200 lost.
 fn events() -> Vec<Envelope> {
@@ -80,34 +65,26 @@ fn fold(c: &mut Criterion) {
     let mut group = c.benchmark_group("fold");
     group.throughput(Throughput::Elements(EVENTS as u64));
     group.sample_size(10);
-    let open = || {
-        let (mut projector, series) = SeriesProjector::new();
-        let rows = Arc::new(Rows::default());
-        projector.attach(rows.clone());
-        (projector, series, rows)
-    };
     group.bench_function("series_200k_bursts_of_10", |b| {
         b.iter_batched(
-            open,
-            |(mut projector, series, rows)| {
+            || (SeriesProjector::new(), MemoryViews::new()),
+            |((mut projector, series), views)| {
                 for part in events.chunks(FLUSH) {
                     part.chunks(READ).for_each(|run| projector.apply(run));
                     let mut batch = RowBatch::default();
                     projector.flush(&mut batch);
-                    let mut rows = rows.0.lock().unwrap();
-                    batch.changes.into_iter().for_each(|(key, row)| {
-                        rows.insert(key, row.unwrap_or_default());
-                    });
+                    let checkpoint = Checkpoint { version: projector.version(), position: series.position() };
+                    views.commit(projector.name(), batch, checkpoint).unwrap();
                 }
                 assert_eq!(series.position(), Position(EVENTS as u64));
-                (projector, series, rows)
+                (projector, views)
             },
             BatchSize::PerIteration,
         );
     });
     group.finish();
 
-    let (mut projector, series, _) = open();
+    let (mut projector, series) = SeriesProjector::new();
     projector.apply(&events);
     assert!(series.memory_bytes() / DESTINATIONS <= 2_048, "{} bytes in all", series.memory_bytes());
 }

@@ -1,6 +1,29 @@
 //! The view of samples: the latest of every destination, rows over any range, roll-ups. Folded from the log, so that
 //! the dashboard, the API and the spreadsheet read the same numbers.
 //!
+//! ```
+//! use netstats_event::{DestinationId, Envelope, Event, FailReason, JobId, Position, ProbeKind};
+//! use netstats_event::{SampleFlags, SampleHead, SlotFailed, Timestamp};
+//! use netstats_projector::Projector;
+//! use netstats_series::{SeriesProjector, Status};
+//!
+//! let slot_at = Timestamp::from_millis(1_790_000_000_000);
+//! let (job, destination) = (JobId(1), DestinationId(7));
+//! let event = Event::SlotFailed(SlotFailed {
+//!     head: SampleHead { job, destination, slot_at, lateness_us: 0, flags: SampleFlags::default() },
+//!     probe: ProbeKind::Ping,
+//!     reason: FailReason::NotPermitted,
+//!     detail: "this system does not let us send ICMP".into(),
+//! });
+//!
+//! // The runner does this; the handle answers at once.
+//! let (mut projector, series) = SeriesProjector::new();
+//! projector.apply(&[Envelope { position: Position(1), recorded_at: slot_at, event }]);
+//! let latest = series.latest(destination).unwrap();
+//! assert_eq!(latest.status, Status::Unknown, "a failure on our side is never loss");
+//! assert_eq!(latest.probes[0].failed_in_a_row, 1);
+//! ```
+//!
 //! # It is not
 //! - a copy of the samples: it keeps where they are (positions) and what they sum up to; the log keeps them;
 //! - aware of jobs' rules: intervals, windows, tags and names are the inventory's;
