@@ -3,4 +3,78 @@
 
 export const PAGES = ['destinations', 'jobs', 'analytics', 'history', 'reports', 'settings', 'login'] as const;
 
-export type Page = (typeof PAGES)[number];
+export type Route =
+  | { page: 'dashboard' }
+  | { page: 'destinations' }
+  | { page: 'destination-new' }
+  | { page: 'destination'; id: string }
+  | { page: 'destination-edit'; id: string }
+  | { page: 'jobs' }
+  | { page: 'job-new' }
+  | { page: 'job'; id: string }
+  | { page: 'history' }
+  | { page: 'settings' }
+  | { page: 'unknown'; path: string };
+
+export function routeOf(path: string): Route {
+  const parts = path.split('/').filter((part) => part !== '');
+  const [first, second, third, ...rest] = parts;
+  const unknown: Route = { page: 'unknown', path };
+  if (first === undefined) return { page: 'dashboard' };
+  if (rest.length > 0) return unknown;
+  let id = '';
+  try {
+    id = decodeURIComponent(second ?? '');
+  } catch {
+    return unknown;
+  }
+  switch (first) {
+    case 'destinations':
+      if (second === undefined) return { page: 'destinations' };
+      if (third === undefined) return id === 'new' ? { page: 'destination-new' } : { page: 'destination', id };
+      return third === 'edit' ? { page: 'destination-edit', id } : unknown;
+    case 'jobs':
+      if (second === undefined) return { page: 'jobs' };
+      if (third === undefined) return id === 'new' ? { page: 'job-new' } : { page: 'job', id };
+      return unknown;
+    case 'history':
+    case 'settings':
+      return second === undefined ? { page: first } : unknown;
+    default:
+      return unknown;
+  }
+}
+
+/** A range of time: the last so many seconds, following now, or a fixed one. Times in milliseconds. */
+export type Range = { last: number } | { from: number; to: number };
+
+export const PRESETS: [string, number][] = [
+  ['15m', 900],
+  ['1h', 3_600],
+  ['6h', 21_600],
+  ['24h', 86_400],
+  ['7d', 604_800],
+  ['30d', 2_592_000],
+];
+
+export function readRange(query: URLSearchParams, otherwise: Range): Range {
+  const preset = PRESETS.find(([name]) => name === query.get('range'));
+  if (preset) return { last: preset[1] };
+  const [from, to] = [Date.parse(query.get('from') ?? ''), Date.parse(query.get('to') ?? '')];
+  return Number.isFinite(from) && Number.isFinite(to) && from < to ? { from, to } : otherwise;
+}
+
+export function writeRange(query: URLSearchParams, range: Range): void {
+  for (const name of ['range', 'from', 'to']) query.delete(name);
+  if ('last' in range) {
+    const preset = PRESETS.find(([, seconds]) => seconds === range.last);
+    if (preset) query.set('range', preset[0]);
+  } else {
+    query.set('from', new Date(range.from).toISOString());
+    query.set('to', new Date(range.to).toISOString());
+  }
+}
+
+export function boundsOf(range: Range, now: number): { from: number; to: number } {
+  return 'last' in range ? { from: now - range.last * 1000, to: now } : range;
+}

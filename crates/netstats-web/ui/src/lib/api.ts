@@ -1,0 +1,125 @@
+// REST: one function a request, and one error type that carries what the server said.
+
+import { text } from './text';
+import type { Destination, DestinationInput, Health, Job, JobInput, List, Row } from './types';
+
+/** A refusal (RFC 9457) or no answer at all (status 0). */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly field: string | null = null,
+    readonly accepted: string | null = null,
+    readonly hint: string | null = null,
+  ) {
+    super(message);
+    this.name = 'Problem';
+  }
+
+  /** Message, what is accepted, and what to do: in one text. */
+  get whole(): string {
+    const parts = [sentence(this.message)];
+    if (this.accepted) parts.push(text.problem.accepted(this.accepted));
+    if (this.hint) parts.push(sentence(this.hint));
+    return parts.join(' ');
+  }
+}
+
+function sentence(words: string): string {
+  const start = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.?!]$/.test(start) ? start : `${start}.`;
+}
+
+export interface Answer<T> {
+  body: T;
+  /** Where the next page is, if there is one. */
+  next: string | null;
+}
+
+async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+  const init: RequestInit = { method, headers: { Accept: 'application/json' }, cache: 'no-store' };
+  if (signal) init.signal = signal;
+  if (body !== undefined) {
+    init.headers = { ...init.headers, 'Content-Type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new Problem(0, text.problem.offline, null, null, text.problem.offlineHint);
+  }
+  const parsed: unknown = await response.json().catch(() => null);
+  // A failing health report is a report.
+  if (!response.ok && !(path === '/api/health' && parsed && typeof parsed === 'object' && 'version' in parsed)) {
+    throw problemOf(response.status, parsed);
+  }
+  return { body: parsed as T, next: nextOf(response.headers.get('Link')) };
+}
+
+export function problemOf(status: number, parsed: unknown): Problem {
+  const of = (parsed && typeof parsed === 'object' ? parsed : {}) as Record<string, unknown>;
+  const string = (name: string) => (typeof of[name] === 'string' ? of[name] : null);
+  const message = string('detail') ?? string('title') ?? text.problem.status(status);
+  return new Problem(status, message, string('field'), string('accepted'), string('hint'));
+}
+
+/** The address of `rel="next"` in a Link header, if it is a path of this server. */
+export function nextOf(link: string | null): string | null {
+  const found = link?.match(/<(\/[^/>][^>]*)>\s*;\s*rel="?next"?/);
+  return found?.[1] ?? null;
+}
+
+const id = (entry: number | string) => encodeURIComponent(String(entry));
+
+export interface RowQuery {
+  job: number;
+  destination?: number;
+  metric?: string;
+  from?: Date;
+  to?: Date;
+  limit?: number;
+  newestFirst?: boolean;
+}
+
+function rowsPath(query: RowQuery): string {
+  const ask = new URLSearchParams();
+  if (query.destination !== undefined) ask.set('destination', String(query.destination));
+  if (query.metric) ask.set('metric', query.metric);
+  if (query.from) ask.set('start_time', query.from.toISOString());
+  if (query.to) ask.set('end_time', query.to.toISOString());
+  if (query.limit) ask.set('limit', String(query.limit));
+  if (query.newestFirst) ask.set('order', 'desc');
+  return `/api/jobs/${id(query.job)}/metrics?${ask}`;
+}
+
+export const api = {
+  destinations: async () => (await request<List<Destination>>('GET', '/api/destinations')).body,
+  destination: async (of: number | string) => (await request<Destination>('GET', `/api/destinations/${id(of)}`)).body,
+  addDestination: async (input: DestinationInput) =>
+    (await request<Destination>('POST', '/api/destinations', input)).body,
+  changeDestination: async (of: number, input: DestinationInput) =>
+    (await request<Destination>('PUT', `/api/destinations/${id(of)}`, input)).body,
+  removeDestination: async (of: number) => (await request('DELETE', `/api/destinations/${id(of)}`)).body,
+  jobs: async () => (await request<List<Job>>('GET', '/api/jobs')).body,
+  addJob: async (input: JobInput) => (await request<Job>('POST', '/api/jobs', input)).body,
+  changeJob: async (of: number, input: JobInput) => (await request<Job>('PUT', `/api/jobs/${id(of)}`, input)).body,
+  removeJob: async (of: number) => (await request('DELETE', `/api/jobs/${id(of)}`)).body,
+  startJob: async (of: number) => (await request<Job>('POST', `/api/jobs/${id(of)}/start`)).body,
+  stopJob: async (of: number) => (await request<Job>('POST', `/api/jobs/${id(of)}/stop`)).body,
+  health: async () => (await request<Health>('GET', '/api/health')).body,
+  reloadConfig: async () =>
+    (await request<{ position: number; changed: number; warnings: string[] }>('POST', '/api/config/reload')).body,
+  /** All rows of the range, page after page, at most `most`. */
+  rows: async (query: RowQuery, signal?: AbortSignal, most = 100_000): Promise<Row[]> => {
+    const rows: Row[] = [];
+    let path: string | null = rowsPath(query);
+    while (path && rows.length < most) {
+      const answer: Answer<Row[]> = await request<Row[]>('GET', path, undefined, signal);
+      rows.push(...answer.body);
+      path = query.limit && rows.length >= query.limit ? null : answer.next;
+    }
+    return rows;
+  },
+};

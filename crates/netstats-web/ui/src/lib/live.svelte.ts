@@ -1,0 +1,303 @@
+// What the pages show: everything read once over REST, then kept up to date by the WebSocket. A destination is an
+// object of its own, so that an update touches one row and nothing else.
+
+import { api, Problem } from './api';
+import { foldFailure, foldSample, isStale, NOTHING } from './fold';
+import { Socket, type Link } from './socket';
+import { text } from './text';
+import type { Destination, Job, Latest, Status, Update } from './types';
+
+export class Item {
+  readonly id: number;
+  spec = $state.raw<Destination>({} as Destination);
+  latest = $state.raw<Latest>(NOTHING);
+  /** What the latest figures are too old for; set by the clock. */
+  stale = $state(false);
+  /** Seconds between samples now; null if no job measures it. */
+  interval = $state<number | null>(null);
+
+  constructor(destination: Destination) {
+    this.id = destination.id;
+    this.take(destination);
+  }
+
+  take(destination: Destination): void {
+    this.spec = destination;
+    // An answer that was on its way while updates came must not undo them.
+    const latest = destination.latest ?? NOTHING;
+    if ((latest.position ?? 0) >= (this.latest.position ?? 0)) this.latest = latest;
+  }
+
+  get name(): string {
+    return this.spec.display_name || this.spec.name;
+  }
+
+  get status(): Status {
+    if (this.spec.status === 'paused') return 'paused';
+    return this.stale ? 'unknown' : this.latest.status;
+  }
+}
+
+/** What listeners of single updates get; the history page and the charts use it. */
+type Watcher = (updates: Update[]) => void;
+
+const KINDS = ['sample', 'run', 'config', 'observer'];
+const JOBS_EVERY_MS = 20_000;
+
+class Live {
+  items = $state.raw<Item[]>([]);
+  jobs = $state.raw<Job[]>([]);
+  link = $state.raw<Link>({ state: 'connecting' });
+  /** Why the first read failed, if it did. */
+  failure = $state.raw<Problem | null>(null);
+  isLoaded = $state(false);
+  /** Position of the newest update or read. */
+  position = $state(0);
+  /** A clock for "ago" texts and staleness, in steps of a second. */
+  now = $state(Date.now());
+
+  #byId = new Map<number, Item>();
+  #socket: Socket | null = null;
+  #watchers = new Set<Watcher>();
+  #reading: Promise<void> | null = null;
+  #readAgain = false;
+  #uncertain = new Set<number>();
+  #jobsReadAt = 0;
+
+  byId = $derived.by(() => new Map(this.items.map((item) => [item.id, item])));
+
+  find(idOrName: string): Item | undefined {
+    return (
+      this.items.find((item) => String(item.id) === idOrName) ??
+      this.items.find((item) => item.spec.name.toLowerCase() === idOrName.toLowerCase())
+    );
+  }
+
+  findJob(idOrName: string): Job | undefined {
+    return (
+      this.jobs.find((job) => String(job.id) === idOrName) ??
+      this.jobs.find((job) => job.name.toLowerCase() === idOrName.toLowerCase())
+    );
+  }
+
+  start(): () => void {
+    void this.read();
+    const tick = setInterval(() => this.#tick(), 1000);
+    const wake = () => {
+      if (document.visibilityState === 'visible') {
+        this.#socket?.wake();
+        if (!this.isLoaded) void this.read();
+      }
+    };
+    addEventListener('online', wake);
+    document.addEventListener('visibilitychange', wake);
+    return () => {
+      clearInterval(tick);
+      removeEventListener('online', wake);
+      document.removeEventListener('visibilitychange', wake);
+      this.#socket?.close();
+      this.#socket = null;
+    };
+  }
+
+  /** Tries the lost connection again at once. */
+  wake(): void {
+    this.#socket?.wake();
+  }
+
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Reads everything; calls while it is under way lead to one more reading after it. */
+  read(): Promise<void> {
+    if (this.#reading) {
+      this.#readAgain = true;
+      return this.#reading;
+    }
+    this.#reading = this.#readAll().finally(() => {
+      this.#reading = null;
+      if (this.#readAgain) {
+        this.#readAgain = false;
+        void this.read();
+      }
+    });
+    return this.#reading;
+  }
+
+  async #readAll(): Promise<void> {
+    try {
+      const [destinations, jobs] = await Promise.all([api.destinations(), api.jobs()]);
+      this.#takeDestinations(destinations.items);
+      this.jobs = jobs.items;
+      this.#jobsReadAt = Date.now();
+      this.#reckon();
+      this.failure = null;
+      this.isLoaded = true;
+      const position = Math.min(destinations.position, jobs.position);
+      this.position = Math.max(this.position, position);
+      if (this.#socket) this.#socket.seen(position);
+      else this.#connect(position);
+    } catch (error) {
+      this.failure = error instanceof Problem ? error : new Problem(0, String(error));
+      // Before the first success there is no socket that would come back and ask again.
+      if (!this.#socket) setTimeout(() => void this.read(), 3000);
+    }
+  }
+
+  #takeDestinations(list: Destination[]): void {
+    const items = list.map((destination) => {
+      const item = this.#byId.get(destination.id);
+      if (!item) return new Item(destination);
+      item.take(destination);
+      return item;
+    });
+    this.#byId = new Map(items.map((item) => [item.id, item]));
+    this.items = items;
+  }
+
+  #connect(position: number): void {
+    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+    this.#socket = new Socket(
+      { url: `${scheme}://${location.host}/ws`, position, kinds: KINDS, gatherMs: 100 },
+      {
+        link: (link) => (this.link = link),
+        updates: (batch) => this.#take(batch),
+        reset: () => void this.read(),
+      },
+    );
+  }
+
+  #take(batch: Update[]): void {
+    let isConfigChanged = false;
+    for (const update of batch) {
+      const item = update.destination_id === null ? undefined : this.#byId.get(update.destination_id);
+      if (update.row) {
+        if (item) this.#fold(item, foldSample(item.latest, update));
+      } else if (update.kind === 'slot_failed') {
+        if (item) this.#fold(item, foldFailure(item.latest, update));
+      } else if (/^(destination|job|config)_/.test(update.kind)) {
+        isConfigChanged = true;
+      } else if (update.kind === 'uplink_lost' || update.kind === 'uplink_restored') {
+        isConfigChanged = true;
+      }
+    }
+    const last = batch.at(-1);
+    if (last) this.position = Math.max(this.position, last.position);
+    if (isConfigChanged) void this.read();
+    this.#settle();
+    for (const watcher of this.#watchers) watcher(batch);
+  }
+
+  #fold(item: Item, folded: { latest: Latest; isUncertain: boolean }): void {
+    item.latest = folded.latest;
+    item.stale = false;
+    if (folded.isUncertain) this.#uncertain.add(item.id);
+  }
+
+  /** Asks the server about destinations whose status may have changed: each once, or all at once if there are many. */
+  #settle(): void {
+    const ids = [...this.#uncertain];
+    this.#uncertain.clear();
+    if (ids.length > 8) {
+      void this.read();
+      return;
+    }
+    for (const id of ids) {
+      api.destination(id).then(
+        (destination) => {
+          this.#byId.get(id)?.take(destination);
+          this.#reckon();
+        },
+        () => undefined,
+      );
+    }
+  }
+
+  #tick(): void {
+    this.now = Date.now();
+    if (document.visibilityState === 'hidden' || !this.isLoaded || this.link.state !== 'live') return;
+    this.#reckon();
+    if (this.now - this.#jobsReadAt > JOBS_EVERY_MS) {
+      this.#jobsReadAt = this.now;
+      api.jobs().then(
+        (jobs) => {
+          this.jobs = jobs.items;
+          this.#reckon();
+        },
+        () => undefined,
+      );
+    }
+  }
+
+  /** How often each destination is measured, and whether what is known of it is too old. */
+  #reckon(): void {
+    const intervals = new Map<number, number>();
+    for (const job of this.jobs) {
+      if (job.state?.name !== 'running' && job.state?.name !== 'error') continue;
+      for (const item of membersOf(job, this.items)) {
+        intervals.set(item.id, Math.min(job.interval_s, intervals.get(item.id) ?? Infinity));
+      }
+    }
+    for (const item of this.items) {
+      item.interval = intervals.get(item.id) ?? null;
+      item.stale = isStale(item.latest.last_sample_at, item.interval, this.now);
+    }
+  }
+
+  /** Runs a change and says how it went; true if it was done. */
+  async act(action: () => Promise<unknown>, done: string): Promise<boolean> {
+    try {
+      await action();
+      notices.say(done);
+      return true;
+    } catch (error) {
+      notices.say(error instanceof Problem ? error.whole : String(error), 'bad');
+      return false;
+    } finally {
+      await this.read();
+    }
+  }
+}
+
+export function membersOf(job: Job, items: readonly Item[]): Item[] {
+  return items.filter(
+    (item) =>
+      job.destination_ids.includes(item.id) || item.spec.tags.some((tag) => job.destination_tags.includes(tag)),
+  );
+}
+
+/** Why a figure is undefined. */
+export function whyUndefined(item: Item): string {
+  if (item.latest.last_sample_at === null) {
+    if (item.spec.status === 'paused') return text.why.pausedNever;
+    return item.interval === null ? text.why.noJob : text.why.notYet;
+  }
+  return item.latest.packet_loss_percent === 100 ? text.why.allLost : text.why.notMeasured;
+}
+
+interface Notice {
+  id: number;
+  words: string;
+  tone: 'good' | 'bad';
+}
+
+class Notices {
+  list = $state.raw<Notice[]>([]);
+  #next = 1;
+
+  say(words: string, tone: 'good' | 'bad' = 'good'): void {
+    const id = this.#next++;
+    this.list = [...this.list.slice(-2), { id, words, tone }];
+    // A refusal stays long enough to be read twice.
+    setTimeout(() => this.dismiss(id), tone === 'bad' ? 15_000 : 4_000);
+  }
+
+  dismiss(id: number): void {
+    this.list = this.list.filter((notice) => notice.id !== id);
+  }
+}
+
+export const notices = new Notices();
+export const live = new Live();
