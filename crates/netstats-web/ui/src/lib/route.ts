@@ -22,7 +22,7 @@ export function routeOf(path: string): Route {
   const unknown: Route = { page: 'unknown', path };
   if (first === undefined) return { page: 'dashboard' };
   if (rest.length > 0) return unknown;
-  let id = '';
+  let id: string;
   try {
     id = decodeURIComponent(second ?? '');
   } catch {
