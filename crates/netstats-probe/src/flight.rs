@@ -1,6 +1,8 @@
 //! A burst under way: what became of each packet. Pure: every time is given, in nanoseconds of one clock.
 
-use netstats_event::{ClockSource, Echo, IcmpError, Rtt};
+use std::net::IpAddr;
+
+use netstats_event::{ClockSource, Echo, HopAnswer, IcmpError, Rtt};
 
 #[derive(Clone, Copy, Debug)]
 struct Packet {
@@ -16,7 +18,7 @@ enum State {
     Planned,
     Sent,
     Replied { at: i64, is_kernel: bool },
-    Error(IcmpError),
+    Error { error: IcmpError, at: i64, is_kernel: bool },
     NotSent(i32),
 }
 
@@ -85,9 +87,9 @@ impl Flight {
 
     /// An ICMP error about this packet. A reply that is there already wins; a reply that follows an error does not
     /// happen but by a router's mistake.
-    pub(crate) fn errored(&mut self, index: u16, error: IcmpError) {
+    pub(crate) fn errored(&mut self, index: u16, error: IcmpError, at: i64, is_kernel: bool) {
         if self.packets.get(usize::from(index)).is_some_and(|packet| packet.state == State::Sent) {
-            self.settle(index, State::Error(error));
+            self.settle(index, State::Error { error, at, is_kernel });
         }
     }
 
@@ -99,11 +101,6 @@ impl Flight {
     /// True if no packet is waited for or still to be sent.
     pub(crate) const fn is_settled(&self) -> bool {
         self.open == 0
-    }
-
-    /// True if the packet is still waited for.
-    pub(crate) fn is_awaited(&self, index: u16) -> bool {
-        self.packets[usize::from(index)].state == State::Sent
     }
 
     fn settle(&mut self, index: u16, state: State) {
@@ -125,17 +122,10 @@ impl Flight {
                 State::Planned => Echo::NotSent(cut_errno),
                 State::NotSent(errno) => Echo::NotSent(errno),
                 State::Sent => Echo::Lost,
-                State::Error(error) => Echo::Error(error),
+                State::Error { error, .. } => Echo::Error(error),
                 State::Replied { at, is_kernel } => {
-                    // Both ends by the kernel, or the kernel's receipt with our clock before the send: never a clock
-                    // read after the send, which makes paths look faster than they are.
-                    let (from, source) = match (is_kernel, packet.stamped) {
-                        (true, 0) => (packet.before, ClockSource::KernelReceive),
-                        (true, stamped) => (stamped, ClockSource::Kernel),
-                        (false, _) => (packet.before, ClockSource::User),
-                    };
+                    let (span, source) = packet.span(at, is_kernel);
                     clock = clock.max(Some(source));
-                    let span = at - from;
                     is_suspect |= span <= 0;
                     let rtt = Rtt::from_nanos(u64::try_from(span).unwrap_or(0));
                     if span > timeout_ns { Echo::Late(rtt) } else { Echo::Reply(rtt) }
@@ -145,15 +135,54 @@ impl Flight {
         (echoes, clock.unwrap_or(ClockSource::Kernel), is_suspect)
     }
 
-    /// The shortest round trip so far, in nanoseconds.
-    pub(crate) fn shortest(&self) -> Option<i64> {
+    /// What a trace saw: for each packet who answered, a router or the target itself.
+    pub(crate) fn hops(&self, target: IpAddr) -> Vec<HopAnswer> {
+        let answer = |packet: &Packet, at: i64, is_kernel: bool, from: IpAddr, icmp_type: u8, icmp_code: u8| {
+            let rtt = Rtt::from_nanos(u64::try_from(packet.span(at, is_kernel).0).unwrap_or(0));
+            HopAnswer::Answer { from, rtt, icmp_type, icmp_code }
+        };
         self.packets
             .iter()
-            .filter_map(|packet| match packet.state {
-                State::Replied { at, .. } => Some(at - packet.before),
-                _ => None,
+            .map(|packet| match packet.state {
+                State::Replied { at, is_kernel } => {
+                    answer(packet, at, is_kernel, target, if target.is_ipv6() { 129 } else { 0 }, 0)
+                }
+                State::Error { error: IcmpError { icmp_type, icmp_code, from: Some(from) }, at, is_kernel } => {
+                    answer(packet, at, is_kernel, from, icmp_type, icmp_code)
+                }
+                State::NotSent(errno) => HopAnswer::NotSent(errno),
+                State::Planned | State::Sent | State::Error { .. } => HopAnswer::Silent,
             })
-            .min()
+            .collect()
+    }
+
+    /// The longest round trip so far, in nanoseconds.
+    pub(crate) fn longest(&self) -> Option<i64> {
+        self.spans().max()
+    }
+
+    /// The shortest round trip so far, in nanoseconds.
+    pub(crate) fn shortest(&self) -> Option<i64> {
+        self.spans().min()
+    }
+
+    fn spans(&self) -> impl Iterator<Item = i64> {
+        self.packets.iter().filter_map(|packet| match packet.state {
+            State::Replied { at, is_kernel } | State::Error { at, is_kernel, .. } => Some(packet.span(at, is_kernel).0),
+            _ => None,
+        })
+    }
+}
+
+impl Packet {
+    /// From sending to `at`, and by which clocks. Both ends by the kernel, or the kernel's receipt with our clock
+    /// before the send: never a clock read after the send, which makes paths look faster than they are.
+    const fn span(&self, at: i64, is_kernel: bool) -> (i64, ClockSource) {
+        match (is_kernel, self.stamped) {
+            (true, 0) => (at - self.before, ClockSource::KernelReceive),
+            (true, stamped) => (at - stamped, ClockSource::Kernel),
+            (false, _) => (at - self.before, ClockSource::User),
+        }
     }
 }
 
@@ -178,8 +207,8 @@ mod tests {
         flight.not_sent(5, 105);
         assert!(!flight.is_settled());
         let error = IcmpError { icmp_type: 3, icmp_code: 1, from: None };
-        flight.errored(4, error);
-        flight.errored(0, error);
+        flight.errored(4, error, 50 * MS, true);
+        flight.errored(0, error, 50 * MS, true);
         assert!(flight.is_settled());
         let (echoes, clock, is_suspect) = flight.echoes(1_000 * MS, 0);
         let expected = [

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use netstats_event::{ClockSource, Echo, FailReason, SampleFlags, Transport};
+use netstats_event::{ClockSource, Echo, FailReason, HopAnswer, MplsLabel, SampleFlags, Transport};
 
 use crate::BoxFuture;
 
@@ -30,6 +30,9 @@ pub struct Burst {
     pub source: Option<IpAddr>,
     /// Outgoing interface by index; 0: as routed.
     pub interface: u32,
+    /// Time to live of each packet; empty: the system's default. With it, the result has hops, and the burst ends soon
+    /// after the target has answered.
+    pub ttls: Vec<u8>,
     /// How long after its timeout a packet is still waited for, so that late is told from lost.
     pub linger: Duration,
 }
@@ -43,6 +46,10 @@ pub struct BurstResult {
     pub clock: ClockSource,
     /// One entry for each packet, in order of sending.
     pub echoes: Vec<Echo>,
+    /// Who answered each packet, if the burst had times to live.
+    pub hops: Vec<HopAnswer>,
+    /// MPLS labels of answers, by packet.
+    pub mpls: Vec<(u16, Vec<MplsLabel>)>,
     /// Time to live of the last reply, where the system tells.
     pub ttl: Option<u8>,
     /// Replies that repeated an answered packet.
@@ -96,6 +103,7 @@ impl Burst {
             dont_fragment: false,
             source: None,
             interface: 0,
+            ttls: Vec::new(),
             linger: crate::limits::MAX_LINGER,
         }
     }

@@ -14,3 +14,5 @@ pub const MAX_ODD_REPLIES: u16 = u16::MAX;
 pub const MAX_LINGER: Duration = Duration::from_secs(1);
 /// Packets of one burst.
 pub const MAX_PACKETS: u16 = 1_000;
+/// Bursts in the air in one engine.
+pub const MAX_BURSTS: usize = 1 << 20;

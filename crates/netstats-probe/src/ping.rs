@@ -100,6 +100,7 @@ fn burst(options: &PingOptions, address: IpAddr, scope_id: u32) -> Result<Burst,
         dont_fragment: options.dont_fragment,
         source,
         interface,
+        ttls: Vec::new(),
         linger: timeout.min(MAX_LINGER),
     })
 }

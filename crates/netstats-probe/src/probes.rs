@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use netstats_event::ProbeKind;
 
-use crate::{Capabilities, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, capabilities};
+use crate::{Capabilities, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, capabilities, platform};
 
 /// How the probes are set up.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,9 @@ pub struct Probes {
 impl Probes {
     /// Opens what the system allows. What it does not allow is reported by each run and by [`Self::capabilities`].
     #[must_use]
-    pub fn open(_config: &ProbesConfig) -> Self {
-        let icmp: Arc<dyn IcmpTransport> = Arc::new(SurgeTransport::new());
+    pub fn open(config: &ProbesConfig) -> Self {
+        let own = if config.portable_icmp { None } else { platform::icmp_transport() };
+        let icmp: Arc<dyn IcmpTransport> = own.unwrap_or_else(|| Arc::new(SurgeTransport::new()));
         let resolver = Arc::new(Resolver::system());
         let mut probes = Self::of(vec![Arc::new(PingProbe::new(Arc::clone(&icmp), resolver))]);
         probes.icmp = Some(icmp);
@@ -42,6 +43,12 @@ impl Probes {
     #[must_use]
     pub fn get(&self, kind: ProbeKind) -> Option<&Arc<dyn Probe>> {
         self.by_kind.get(&kind)
+    }
+
+    /// The ICMP engine, for who wants to send bursts without a destination; none in tests.
+    #[must_use]
+    pub fn icmp(&self) -> Option<&Arc<dyn IcmpTransport>> {
+        self.icmp.as_ref()
     }
 
     /// What the system allows, and what troubles the engines now.

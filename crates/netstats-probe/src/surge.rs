@@ -110,8 +110,13 @@ impl SurgeTransport {
     }
 
     async fn fly(&self, burst: Burst) -> Result<BurstResult, TransportError> {
-        if burst.dscp.is_some() || burst.dont_fragment || burst.source.is_some() || burst.interface != 0 {
-            let detail = "dscp, dont_fragment and source are not supported by the portable ICMP engine of this system";
+        if burst.dscp.is_some()
+            || burst.dont_fragment
+            || burst.source.is_some()
+            || burst.interface != 0
+            || !burst.ttls.is_empty()
+        {
+            let detail = "dscp, dont_fragment, source and times to live are not supported by the portable ICMP engine of this system";
             return Err(TransportError { reason: FailReason::BadOptions, detail: detail.to_owned() });
         }
         let is_v6 = burst.address.is_ipv6();
@@ -169,6 +174,8 @@ impl SurgeTransport {
             transport: if is_raw { Transport::IcmpRaw } else { Transport::IcmpDatagram },
             clock,
             echoes,
+            hops: Vec::new(),
+            mpls: Vec::new(),
             ttl: state.ttl,
             duplicates: state.duplicates,
             reordered: state.reordered,
@@ -259,8 +266,9 @@ impl Shared {
                 let Inner::Echo { payload, .. } = quoted.inner else { return };
                 let Some(token) = mark::claimed(payload) else { return };
                 let Some(flight) = self.flight(token) else { return };
-                if flight.address == quoted.destination && self.key.holds(token, flight.address, payload) {
-                    lock(&flight.state).errored(token.index(), IcmpError { icmp_type, icmp_code, from: Some(from) });
+                if flight.address == quoted.destination && self.key.starts(token, flight.address, payload) {
+                    let error = IcmpError { icmp_type, icmp_code, from: Some(from) };
+                    lock(&flight.state).errored(token.index(), error, self.nanos(at), false);
                     flight.changed.notify_one();
                 }
             }

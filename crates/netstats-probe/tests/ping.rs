@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use netstats_event::{Echo, FailReason, PingOptions, ProbeOptions};
 use netstats_probe::{
-    Burst, IcmpTransport, Outcome, PingProbe, Probe, Request, Resolver, SurgeTransport, capabilities,
+    Burst, IcmpTransport, Outcome, PingProbe, Probe, Probes, ProbesConfig, Request, Resolver, SurgeTransport,
+    capabilities,
 };
 
 fn transports() -> Vec<Arc<dyn IcmpTransport>> {
-    vec![Arc::new(SurgeTransport::new())]
+    let mut all: Vec<Arc<dyn IcmpTransport>> = vec![Arc::new(SurgeTransport::new())];
+    all.extend(Probes::open(&ProbesConfig::default()).icmp().cloned().filter(|icmp| icmp.name() != "surge"));
+    all
 }
 
 /// True, with a line for the test runner, if this machine does not let us ping that family.

@@ -28,3 +28,8 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
         fix: None,
     }
 }
+
+/// No engine of its own yet: the portable one serves.
+pub(crate) fn icmp_transport() -> Option<std::sync::Arc<dyn crate::IcmpTransport>> {
+    None
+}

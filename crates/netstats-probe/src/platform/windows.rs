@@ -22,3 +22,8 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
         problem: opened.err().map(|error| format!("no raw ICMP socket: {error}")),
     }
 }
+
+/// No engine of its own yet: the portable one serves.
+pub(crate) fn icmp_transport() -> Option<std::sync::Arc<dyn crate::IcmpTransport>> {
+    None
+}

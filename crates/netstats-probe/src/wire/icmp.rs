@@ -185,6 +185,12 @@ pub(crate) fn parse_own_request(message: &[u8]) -> Option<(u16, u16, &[u8])> {
     (is_request && message.len() >= HEADER_BYTES).then(|| (be16(message, 4), be16(message, 6), &message[8..]))
 }
 
+/// The id and sequence number that a message with a broken checksum claims, if it claims to be an echo reply.
+pub(crate) fn claimed_echo(message: &[u8]) -> Option<(u16, u16)> {
+    let is_reply = matches!(message.first(), Some(&(ECHO_REPLY | V6_ECHO_REPLY)));
+    (is_reply && message.len() >= HEADER_BYTES).then(|| (be16(message, 4), be16(message, 6)))
+}
+
 fn quoted_v4(packet: &[u8]) -> Result<Quoted<'_>, Fault> {
     let (header, rest) = split_ipv4(packet)?;
     Ok(Quoted { destination: header.destination.into(), inner: inner(header.protocol, rest)? })

@@ -68,6 +68,14 @@ impl Key {
     }
 }
 
+impl Key {
+    /// As [`Self::holds`], for the beginning of a payload that a router quotes: what lies behind the mark may be cut
+    /// or, by some routers, overwritten.
+    pub(crate) fn starts(&self, token: Token, address: IpAddr, payload: &[u8]) -> bool {
+        payload.get(..MARK_BYTES).is_some_and(|mark| self.holds(token, address, mark))
+    }
+}
+
 /// The identity that a payload claims; to be checked with [`Key::holds`].
 pub(crate) fn claimed(payload: &[u8]) -> Option<Token> {
     (payload.len() >= MARK_BYTES).then(|| Token(u64::from_be_bytes(payload[..8].try_into().expect("eight bytes"))))

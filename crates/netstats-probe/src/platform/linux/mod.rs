@@ -1,11 +1,15 @@
 //! Linux.
 
+mod engine;
+mod socket;
+
 use std::io;
+use std::sync::Arc;
 
 use netstats_event::{ClockSource, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::IcmpCapability;
+use crate::{IcmpCapability, IcmpTransport};
 
 /// The index of a network interface by name.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
@@ -48,4 +52,15 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
         }
     }
     found
+}
+
+/// The best engine here: none if its thread cannot be started.
+pub(crate) fn icmp_transport() -> Option<Arc<dyn IcmpTransport>> {
+    match engine::LinuxTransport::start() {
+        Ok(transport) => Some(Arc::new(transport)),
+        Err(error) => {
+            tracing::warn!(%error, "the Linux ICMP engine cannot start; the portable one is used");
+            None
+        }
+    }
 }
