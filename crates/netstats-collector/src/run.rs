@@ -348,11 +348,12 @@ impl Loop {
     /// Holds a miss back for a while: the next of the same plan and reason may join it.
     fn miss(&mut self, key: Key, missed: SlotRun, reason: MissReason) {
         self.shared.counts().status.slots_missed += missed.count;
-        if let Some(held) = self.held.get_mut(&key) {
-            if held.reason == reason && held.missed.last <= missed.first {
-                held.missed = SlotRun { last: missed.last, count: held.missed.count + missed.count, ..held.missed };
-                return;
-            }
+        if let Some(held) = self.held.get_mut(&key)
+            && held.reason == reason
+            && held.missed.last <= missed.first
+        {
+            held.missed = SlotRun { last: missed.last, count: held.missed.count + missed.count, ..held.missed };
+            return;
         }
         if let Some(before) = self.held.insert(key, Held { missed, reason, since: now() }) {
             self.record_missed(key, &before);
