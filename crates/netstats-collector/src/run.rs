@@ -350,6 +350,8 @@ impl Loop {
         self.shared.counts().status.slots_missed += missed.count;
         if let Some(held) = self.held.get_mut(&key)
             && held.reason == reason
+            // What a stop cuts short began before what it keeps from beginning; other outcomes lie between the two.
+            && reason != MissReason::CollectorDown
             && held.missed.last <= missed.first
         {
             held.missed = SlotRun { last: missed.last, count: held.missed.count + missed.count, ..held.missed };

@@ -348,14 +348,13 @@ fn run_time(spec: &JobSpec) -> Checked {
     Ok(())
 }
 
-/// A TCP connection needs a port from somewhere. Tags that match nothing yet may still match one.
+/// A TCP connection needs a port from somewhere. What tags match changes with time, so they may always match one.
 fn tcp_port(spec: &JobSpec, state: &Inventory) -> Checked {
-    if !spec.metrics.contains(&Metric::Tcp) || spec.options.tcp.port.is_some() {
+    if !spec.metrics.contains(&Metric::Tcp) || spec.options.tcp.port.is_some() || !spec.destination_tags.is_empty() {
         return Ok(());
     }
-    let members = state.members_of(spec);
-    let with_port = members.iter().filter_map(|id| state.destinations.get(id)).any(|d| d.spec.port.is_some());
-    if members.is_empty() || with_port {
+    let named = spec.destinations.iter().filter_map(|id| state.destinations.get(id));
+    if named.into_iter().any(|destination| destination.spec.port.is_some()) {
         return Ok(());
     }
     Err(Rejection::invalid("options.tcp.port", "the metric tcp needs a port, and no destination of the job has one")
