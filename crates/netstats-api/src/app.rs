@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use netstats_event::{Meta, Timestamp};
+use netstats_event::{Meta, Position, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
+use crate::bodies::Bodies;
 use crate::context::ApiContext;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -18,17 +19,29 @@ pub(crate) struct App {
     pub(crate) context: ApiContext,
     pub(crate) started_at: Timestamp,
     pub(crate) queries: Arc<Semaphore>,
+    pub(crate) bodies: Bodies,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl App {
     pub(crate) fn new(context: ApiContext, stopping: watch::Receiver<bool>) -> Arc<Self> {
         let started_at = (context.clock)();
-        Arc::new(Self { context, started_at, queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)), stopping })
+        Arc::new(Self {
+            context,
+            started_at,
+            queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+            bodies: Bodies::default(),
+            stopping,
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.context.clock)()
+    }
+
+    /// The last event that every view shows: whoever reads the views after asking this misses nothing up to it.
+    pub(crate) fn visible(&self) -> Position {
+        self.context.runner.progress().iter().map(|progress| progress.visible).min().unwrap_or(Position::START)
     }
 
     /// Who does it, and why, for the audit trail: `?reason=` is in the caller's own words.

@@ -1,17 +1,12 @@
 //! From hyper to tide and back, checked. http-types makes invalid strings of foreign header bytes and panics on others
 //! (RUSTSEC-2026-0174), so a request's head is judged here, byte by byte, and travels through tide as an extension.
 
-use std::any::Any;
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -25,10 +20,18 @@ use crate::limits::Limits;
 use crate::path::{Query, check_path};
 use crate::problem::Problem;
 use crate::reply::Reply;
-use crate::route::{Call, Carried};
+use crate::route::{Asked, Call, Carried};
 
 /// What happens to an upgrade request for `/ws` whose head has passed all checks.
 pub(crate) type Upgrade = Box<dyn Fn(Request<Incoming>, SocketAddr) -> Result<Reply, Problem> + Send + Sync>;
+
+/// What came of a request's head.
+enum Opened {
+    /// The answer already: an upgrade.
+    Answered(Reply),
+    /// A call with its body still to be read.
+    Asked(Call, Incoming),
+}
 
 /// The door: judges, routes, answers.
 pub(crate) struct Door {
@@ -58,18 +61,16 @@ impl Door {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         pulse.busy();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let result = match caught(self.judge(request, peer)).await {
-            Ok(result) => result,
-            Err(panic) => {
-                let text = text_of(panic.as_ref());
-                tracing::error!(request_id = %self.request_id(number), panic = %text, "a handler panicked");
-                Err(Problem::internal())
-            }
+        let result = match self.open(request, peer) {
+            Ok(Opened::Answered(reply)) => Ok(reply),
+            Ok(Opened::Asked(call, body)) => self.route(call, body).await,
+            Err(problem) => Err(problem),
         };
         let reply = result.unwrap_or_else(|problem| {
             let id = self.request_id(number);
             if problem.status.is_server_error() {
-                tracing::warn!(request_id = %id, status = problem.status.as_u16(), detail = %problem.detail, "request failed");
+                let (status, cause) = (problem.status.as_u16(), problem.cause.as_deref().unwrap_or_default());
+                tracing::warn!(request_id = %id, status, detail = %problem.detail, cause, "request failed");
             }
             problem.into_reply(&id)
         });
@@ -89,29 +90,29 @@ impl Door {
         format!("{:08x}-{number:x}", self.start)
     }
 
-    async fn judge(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Reply, Problem> {
+    /// Judges a request by its head.
+    fn open(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Opened, Problem> {
         self.check_head(&request)?;
         let path = request.uri().path();
         browser::check(&self.hosts, request.method(), request.headers(), !is_api(path))?;
         if path == "/ws" {
-            return (self.upgrade)(request, peer);
+            return (self.upgrade)(request, peer).map(Opened::Answered);
         }
         let query = Query::parse(request.uri().query())?;
         let path = path.to_owned();
         // HEAD is GET whose body hyper leaves out.
         let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
         let headers = std::mem::take(request.headers_mut());
-        let body = self.body(&method, &headers, request.into_body()).await?;
-        let known = method.as_str().parse::<http_types::Method>().map_err(|_| {
-            Problem::new(StatusCode::NOT_IMPLEMENTED, "method-unknown", format!("{method} is not a method known here"))
-        })?;
+        let call = Asked { method, path, query, headers, body: Bytes::new(), id: String::new() };
+        Ok(Opened::Asked(Box::new(call), request.into_body()))
+    }
 
-        let mut url = self.base.clone();
-        url.set_path(&path);
-        let mut inner = http_types::Request::new(known, url);
-        let call = Call { method, path, query, headers, body, id: String::new() };
-        inner.ext_mut().insert(Some(call));
-        let routed = self.app.respond::<_, http_types::Response>(inner);
+    async fn route(&self, mut call: Call, body: Incoming) -> Result<Reply, Problem> {
+        if !body.is_end_stream() {
+            // In a box: it is rare, and would make every request's future larger.
+            call.body = Box::pin(self.body(&call.method, &call.headers, body)).await?;
+        }
+        let routed = self.app.respond::<_, http_types::Response>(self.carried(call)?);
         let mut response = tokio::time::timeout(self.limits.handler_time, routed)
             .await
             .map_err(|_| {
@@ -125,6 +126,19 @@ impl Door {
             // Every endpoint carries; tide itself answers only where none is mounted, and `*` takes all.
             None => Err(Problem::internal()),
         }
+    }
+
+    /// The request that tide sees: method and path, and the call as an extension.
+    fn carried(&self, call: Call) -> Result<http_types::Request, Problem> {
+        let method = &call.method;
+        let known = method.as_str().parse::<http_types::Method>().map_err(|_| {
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "method-unknown", format!("{method} is not a method known here"))
+        })?;
+        let mut url = self.base.clone();
+        url.set_path(&call.path);
+        let mut request = http_types::Request::new(known, url);
+        request.ext_mut().insert(Some(call));
+        Ok(request)
     }
 
     /// The head, byte by byte, before anything acts on it.
@@ -165,9 +179,6 @@ impl Door {
     }
 
     async fn body(&self, method: &Method, headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
         if method == Method::GET {
             return Err(Problem::malformed("a GET or HEAD request has no body").closing());
         }
@@ -211,22 +222,4 @@ fn harden(headers: &mut HeaderMap) {
         headers.insert(hyper::header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
-}
-
-/// The future's output, or what it panicked with.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    poll_fn(move |cx| {
-        let future: Pin<&mut F> = future.as_mut();
-        // The future is dropped right after a panic; what it shares with others is behind locks that tell.
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
 }

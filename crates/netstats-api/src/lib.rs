@@ -17,6 +17,7 @@
 mod api;
 mod app;
 mod assets;
+mod bodies;
 mod browser;
 mod command;
 mod context;

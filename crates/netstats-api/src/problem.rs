@@ -20,6 +20,8 @@ pub(crate) struct Details {
     pub(crate) accepted: Option<String>,
     pub(crate) hint: Option<String>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// For our log alone.
+    pub(crate) cause: Option<String>,
     /// The request cannot be followed by another on the same connection.
     pub(crate) closes: bool,
 }
@@ -65,6 +67,7 @@ impl Problem {
             accepted: None,
             hint: None,
             headers: Vec::new(),
+            cause: None,
             closes: false,
         }))
     }
@@ -113,6 +116,12 @@ impl Problem {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the log shall say, and the client shall not know.
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 

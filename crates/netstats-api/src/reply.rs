@@ -23,9 +23,7 @@ impl Reply {
 
     /// 200 with a JSON body.
     pub(crate) fn json(body: &impl Serialize) -> Self {
-        let mut bytes = Vec::with_capacity(1_024);
-        serde_json::to_writer(&mut bytes, body).expect("our shapes have string keys and finite numbers");
-        Self::new(StatusCode::OK).body(JSON, bytes)
+        Self::new(StatusCode::OK).body(JSON, to_bytes(body))
     }
 
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
@@ -43,4 +41,11 @@ impl Reply {
         self.headers.append(name, value);
         self
     }
+}
+
+/// One of our shapes as JSON.
+pub(crate) fn to_bytes(body: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2_048);
+    serde_json::to_writer(&mut bytes, body).expect("our shapes have string keys and finite numbers");
+    bytes
 }

@@ -1,9 +1,12 @@
 //! One table of routes. The routing table of tide is filled from it, and so are `Allow`, the nearest path of a 404 and
 //! the tests that walk every route.
 
-use std::future::Future;
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::header::{ALLOW, HeaderValue};
@@ -15,8 +18,13 @@ use crate::reply::Reply;
 
 /// What came in, checked and decoded. It travels through tide as an extension: no remote header byte reaches
 /// http-types.
+///
+/// In a box: it is handed on several times for each request.
+pub(crate) type Call = Box<Asked>;
+
+/// See [`Call`].
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct Asked {
     pub(crate) method: Method,
     /// The raw path; checked, see [`crate::path::check_path`].
     pub(crate) path: String,
@@ -152,7 +160,24 @@ async fn run<S>(route: &Route<S>, state: Arc<S>, mut request: tide::Request<()>)
         call.id = crate::path::decode(raw, false).map_err(|why| Problem::malformed(format!("the path {why}")))?;
     }
     check_content_type(&call, route.takes)?;
-    (route.run)(state, call).await
+    match caught((route.run)(state, call)).await {
+        Ok(result) => result,
+        Err(panic) => Err(Problem::internal().because(format!("panic: {}", text_of(panic.as_ref())))),
+    }
+}
+
+/// The handler's answer, or what it panicked with: a fault of one handler is one client's 500.
+async fn caught(mut answer: Answer) -> Result<Result<Reply, Problem>, Box<dyn Any + Send>> {
+    // The future is dropped right after a panic; what it shares with others is behind locks that tell.
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
 }
 
 /// A body says that it is of a type the route takes. A form of a foreign page cannot say so without asking first

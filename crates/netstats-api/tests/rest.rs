@@ -433,3 +433,46 @@ async fn the_page_is_served_with_its_tag_its_encoding_and_a_strict_policy() {
     server.ask("POST", "/", &[], None).await.refuses(405, None);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_answer_of_a_moment_ago_is_not_given_once_an_event_or_the_clock_has_changed_it() {
+    let server = start().await;
+    server.furnish().await;
+    let status = |path: &'static str| async {
+        let json = server.get(path).await.is(200);
+        json.get("items").map_or(&json, |items| &items[0])["latest"]["status"].as_str().unwrap().to_owned()
+    };
+    for path in ["/api/destinations/1", "/api/destinations"] {
+        assert_eq!(status(path).await, "unknown");
+    }
+    server.append(vec![ping(1, 1, NOW)]);
+    for path in ["/api/destinations/1", "/api/destinations"] {
+        assert_eq!(status(path).await, "degraded");
+    }
+    // Three intervals later nothing fresh is known, and the job's next run is another.
+    let next_run = server.get("/api/jobs/1").await.is(200)["state"]["next_run"].clone();
+    server.now.fetch_add(600_000, std::sync::atomic::Ordering::Relaxed);
+    for path in ["/api/destinations/1", "/api/destinations"] {
+        assert_eq!(status(path).await, "unknown");
+    }
+    assert_ne!(server.get("/api/jobs/1").await.is(200)["state"]["next_run"], next_run);
+    // More entries than answers are kept: each still has its own.
+    for i in 0..1_100 {
+        let event = netstats_event::DestinationAdded {
+            id: netstats_event::DestinationId(10 + i),
+            spec: netstats_event::DestinationSpec {
+                name: format!("d{i}"),
+                host: "192.0.2.1".into(),
+                ..Default::default()
+            },
+            meta: netstats_event::Meta::by("system"),
+        };
+        let _ = server.journal.append(vec![event.into()]).unwrap();
+    }
+    server.append(vec![ping(1, 1, NOW)]);
+    for i in [0, 1_099, 500, 0] {
+        let id = 10 + i;
+        assert_eq!(server.get(&format!("/api/destinations/{id}")).await.is(200)["name"], json!(format!("d{i}")));
+    }
+    server.stop().await;
+}

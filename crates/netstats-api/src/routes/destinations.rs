@@ -12,10 +12,11 @@ use netstats_series::DestinationLatest;
 use serde::Serialize;
 
 use crate::app::{App, position_only};
+use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
 use crate::json::{DestinationJson, parse, read_destination};
 use crate::problem::Problem;
-use crate::reply::Reply;
+use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
 
 /// What is older than this many intervals does not say how a destination does.
@@ -52,7 +53,11 @@ pub(crate) fn is_stale(last_at: Option<Timestamp>, interval_s: Option<u32>, now:
 }
 
 fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
-    let (now, latest) = (app.now(), app.context.series.latest(destination.id));
+    Reply::new(StatusCode::OK).body(JSON, bytes_of(app, inventory, destination, app.now()))
+}
+
+fn bytes_of(app: &App, inventory: &Inventory, destination: &Destination, now: Timestamp) -> Vec<u8> {
+    let latest = app.context.series.latest(destination.id);
     let interval = inventory
         .jobs_of(destination)
         .iter()
@@ -61,7 +66,7 @@ fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
         .map(|job| job.spec.interval_s)
         .min();
     let is_stale = is_stale(latest.as_ref().and_then(|latest| latest.last_at), interval, now);
-    Reply::json(&DestinationJson::with_latest(destination, latest.as_ref(), is_stale))
+    to_bytes(&DestinationJson::with_latest(destination, latest.as_ref(), is_stale))
 }
 
 /// How all destinations do, at one moment.
@@ -102,23 +107,34 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
             return Err(Problem::invalid(format!("status is {other:?}")).field("status").accepted("active, paused"));
         }
     };
-    let inventory = app.context.inventory.current();
-    let latest = Latest::now(&app, &inventory);
-    let items = inventory
-        .destinations
-        .values()
-        .filter(|d| call.query.get("tag").is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
-        .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused))
-        .map(|destination| latest.json(destination))
-        .collect();
-    Ok(Reply::json(&List { items, position: app.context.series.position().max(inventory.position).0 }))
+    let tag = call.query.get("tag");
+    let make = || {
+        let position = app.visible().0;
+        let inventory = app.context.inventory.current();
+        let latest = Latest::now(&app, &inventory);
+        let items = inventory
+            .destinations
+            .values()
+            .filter(|d| tag.is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
+            .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused))
+            .map(|destination| latest.json(destination))
+            .collect();
+        to_bytes(&List { items, position })
+    };
+    let bytes = match (tag, paused) {
+        (None, None) => app.bodies.get(&app, Asked::Destinations, |_| (make(), None)),
+        _ => make().into(),
+    };
+    Ok(Reply::new(StatusCode::OK).body(JSON, bytes))
 }
 
 /// `GET /api/destinations/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     call.query.only(&[])?;
     let inventory = app.context.inventory.current();
-    Ok(body(&app, &inventory, find(&inventory, &call.id)?))
+    let destination = find(&inventory, &call.id)?;
+    let make = |now| (bytes_of(&app, &inventory, destination, now), None);
+    Ok(Reply::new(StatusCode::OK).body(JSON, app.bodies.get(&app, Asked::Destination(destination.id.0), make)))
 }
 
 /// `POST /api/destinations`

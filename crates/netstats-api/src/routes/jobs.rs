@@ -9,10 +9,11 @@ use netstats_inventory::{Command, Inventory, Job, JobState, job_status};
 use serde::Serialize;
 
 use crate::app::{App, position_only};
+use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
 use crate::json::{Fields, JobJson, StateJson, Time, parse, read_job};
 use crate::problem::Problem;
-use crate::reply::Reply;
+use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
 
 /// The job of an id or name.
@@ -74,22 +75,33 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         position: u64,
     }
     call.query.only(&["tag"])?;
-    let inventory = app.context.inventory.current();
-    let now = app.now();
-    let items = inventory
-        .jobs
-        .values()
-        .filter(|job| call.query.get("tag").is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)))
-        .map(|job| JobJson::new(job, &inventory, Some(state(&app, &inventory, job, now))))
-        .collect();
-    Ok(Reply::json(&List { items, position: app.context.series.position().max(inventory.position).0 }))
+    let tag = call.query.get("tag");
+    let make = || {
+        let position = app.visible().0;
+        let inventory = app.context.inventory.current();
+        let items = inventory
+            .jobs
+            .values()
+            .filter(|job| tag.is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)))
+            .map(|job| json(&app, &inventory, job))
+            .collect();
+        to_bytes(&List { items, position })
+    };
+    let bytes = if tag.is_none() { app.bodies.get(&app, Asked::Jobs, |_| (make(), None)) } else { make().into() };
+    Ok(Reply::new(StatusCode::OK).body(JSON, bytes))
 }
 
 /// `GET /api/jobs/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     call.query.only(&[])?;
     let inventory = app.context.inventory.current();
-    Ok(body(&app, &inventory, find(&inventory, &call.id)?))
+    let job = find(&inventory, &call.id)?;
+    let make = |now| {
+        let state = state(&app, &inventory, job, now);
+        let next_run = state.next_run.map(|next_run| next_run.0);
+        (to_bytes(&JobJson::new(job, &inventory, Some(state))), next_run)
+    };
+    Ok(Reply::new(StatusCode::OK).body(JSON, app.bodies.get(&app, Asked::Job(job.id.0), make)))
 }
 
 /// The entry after a command; somebody else may have removed it since.
