@@ -39,7 +39,8 @@ impl Feed {
             return Ok(None);
         }
         let mut recent = self.recent.lock().expect("no code panics while it holds the batches");
-        let from = past.next();
+        // What retention took from the start of the log cannot be folded any more.
+        let from = past.next().max(self.journal.first());
         for events in recent.iter() {
             let first = events[0].position.0;
             if (first..first + events.len() as u64).contains(&from.0) {

@@ -1,33 +1,54 @@
-//! Views on fjall. Keys are the view's name, a zero byte, and the row's key; checkpoints stand in a keyspace of their
-//! own and are written in the same batch as their rows.
+//! Views on fjall, all in one keyspace:
 //!
-//! Batches are not synced: what a power cut takes is folded again from the log. A store that does not open is set
-//! aside and rebuilt, since nothing in it is a fact.
+//! ```text
+//! c VIEW          checkpoint: version u32, position u64, recorded_at i64 (little-endian)
+//! r VIEW 0 KEY    a row
+//! t number        (empty) the receipt of a commit, numbered from 1 without gaps; u64, big-endian
+//! ```
+//!
+//! Commits are not synced: what a power cut takes is folded again from the log. fjall writes tables of a keyspace by
+//! itself, and syncs them; since rows and checkpoint live in one keyspace, a table that outlives the newest part of
+//! the journal holds both of the same moment.
+//!
+//! fjall opens a journal with a hole in it, and a folder with a file missing, without a word; a commit is then gone
+//! while later ones are there. The receipts show that. A store that is damaged is removed and everything is folded
+//! anew, since nothing in it is a fact.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
-use netstats_event::Position;
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError};
+use netstats_event::{Position, Timestamp};
 use netstats_log::ErrorKind;
 
-use crate::limits::ROWS_PER_REMOVAL;
+use crate::limits::{COMMITS_PER_TABLE, RECEIPTS, ROWS_PER_REMOVAL};
 use crate::reader::Error;
+use crate::store::check_rows;
 use crate::{Checkpoint, RowBatch, ViewStore};
 
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-const MAX_JOURNALING_BYTES: u64 = 128 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_JOURNALING_BYTES: u64 = 64 * 1024 * 1024;
+const UNPOISONED: &str = "no code panics while it holds this lock";
 
 /// Views in a folder.
 pub struct FjallViews {
+    folder: PathBuf,
+    /// None after a failure that fjall's handle does not survive.
+    open: RwLock<Option<Open>>,
+    /// How many commits there are: one at a time.
+    commits: Mutex<u64>,
+}
+
+struct Open {
     rows: Keyspace,
-    checkpoints: Keyspace,
-    // After its keyspaces: fjall waits for them when the database goes.
+    // After its keyspace: fjall waits for it when the database goes.
     database: Database,
 }
 
 impl std::fmt::Debug for FjallViews {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FjallViews").finish_non_exhaustive()
+        f.debug_struct("FjallViews").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -38,102 +59,251 @@ impl FjallViews {
     /// # Errors
     /// Unavailable: the folder cannot be used, or another process has it.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let folder = folder.as_ref();
-        // fjall panics on some damaged bytes instead of refusing them.
-        let damage = match std::panic::catch_unwind(|| Self::try_open(folder)) {
-            Ok(Ok(views)) => return Ok(views),
-            Ok(Err(error @ (fjall::Error::Locked | fjall::Error::Io(_)))) => {
-                return Err(unavailable("opened", &error).in_file(folder));
+        let folder = folder.as_ref().to_owned();
+        let views = Self { folder, open: RwLock::new(None), commits: Mutex::new(0) };
+        match views.reopen() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(%error, "the views are damaged and are rebuilt from the log");
+                views.wipe()?;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "opening them panicked".to_owned(),
+            result => result?,
+        }
+        Ok(views)
+    }
+
+    fn read_handle(&self) -> RwLockReadGuard<'_, Option<Open>> {
+        self.open.read().expect(UNPOISONED)
+    }
+
+    fn write_handle(&self) -> RwLockWriteGuard<'_, Option<Open>> {
+        self.open.write().expect(UNPOISONED)
+    }
+
+    fn commits(&self) -> MutexGuard<'_, u64> {
+        self.commits.lock().expect(UNPOISONED)
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
+        let mut commits = self.commits();
+        let mut handle = self.write_handle();
+        *handle = None;
+        let (open, found) = self.try_open()?;
+        // What was committed through this handle must be there still: views go on from it, in memory.
+        if found < *commits {
+            let message = format!("the views have lost {} commits", *commits - found);
+            return Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.folder));
+        }
+        (*handle, *commits) = (Some(open), found);
+        Ok(())
+    }
+
+    /// The store and how many commits it has taken.
+    fn try_open(&self) -> Result<(Open, u64), Error> {
+        // fjall panics on some damaged bytes instead of refusing them.
+        let opened = std::panic::catch_unwind(|| -> Result<Open, fjall::Error> {
+            let database = Database::builder(&self.folder)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(MAX_JOURNALING_BYTES)
+                .worker_threads(1)
+                .open()?;
+            let rows =
+                database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))?;
+            Ok(Open { rows, database })
+        });
+        let open = match opened {
+            Ok(opened) => opened.map_err(|error| self.error("opened", error))?,
+            Err(_) => {
+                let message = "opening the views panicked: they are damaged";
+                return Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.folder));
+            }
         };
-        tracing::warn!(%damage, folder = %folder.display(), "the views are damaged and are rebuilt from the log");
-        std::fs::remove_dir_all(folder).map_err(|error| unavailable("removed", &error).in_file(folder))?;
-        Self::try_open(folder).map_err(|error| unavailable("opened", &error).in_file(folder))
+        // Without its newest journal fjall counts from 0 again, and what is written then hides behind older rows.
+        if open.rows.tree.get_highest_seqno().is_some_and(|highest| open.database.seqno() <= highest) {
+            let message = "the newest journal of the views is gone";
+            return Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.folder));
+        }
+        let commits = self.count_receipts(&open.rows)?;
+        Ok((open, commits))
     }
 
-    fn try_open(folder: &Path) -> Result<Self, fjall::Error> {
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(MAX_JOURNALING_BYTES)
-            .worker_threads(1)
-            .open()?;
-        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
-        let checkpoints = database.keyspace("checkpoints", KeyspaceCreateOptions::default)?;
-        Ok(Self { rows, checkpoints, database })
+    fn count_receipts(&self, rows: &Keyspace) -> Result<u64, Error> {
+        let mut numbers = Vec::new();
+        for row in rows.prefix(b"t") {
+            let key = row.key().map_err(|error| self.error("read", error))?;
+            numbers.push(key[1..].try_into().map(u64::from_be_bytes).unwrap_or_default());
+        }
+        let Some(last) = numbers.last().copied() else { return Ok(0) };
+        if numbers.into_iter().eq(first_receipt(last)..=last) {
+            return Ok(last);
+        }
+        let message = format!("of the {last} commits of the views some are missing");
+        Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.folder))
+    }
+
+    /// The keyspace, for reading without holding up anybody.
+    fn rows(&self) -> Result<Keyspace, Error> {
+        self.read_handle().as_ref().map(|open| open.rows.clone()).ok_or_else(|| self.closed())
+    }
+
+    fn closed(&self) -> Error {
+        let message = "the views are closed after a failed write and are opened again with the next one";
+        Error::new(ErrorKind::Unavailable, message).in_file(&self.folder)
+    }
+
+    fn error(&self, done: &str, error: fjall::Error) -> Error {
+        let kind = match &error {
+            fjall::Error::Locked | fjall::Error::Poisoned => ErrorKind::Unavailable,
+            fjall::Error::Io(io) | fjall::Error::Storage(LsmError::Io(io)) if !is_damage(io) => ErrorKind::Unavailable,
+            _ => ErrorKind::Corrupt,
+        };
+        let advice = match &error {
+            fjall::Error::Locked => ": another process uses them, stop it first",
+            _ if kind == ErrorKind::Unavailable => ": is there room on the disk, and may we write there?",
+            _ => "",
+        };
+        Error::new(kind, format!("the views cannot be {done}: {error}{advice}")).in_file(&self.folder).because(error)
+    }
+
+    /// One batch with its receipt: what all writing goes through.
+    fn write(&self, changes: &mut dyn Iterator<Item = (Vec<u8>, Option<&[u8]>)>) -> Result<(), Error> {
+        let is_closed = self.read_handle().is_none();
+        if is_closed {
+            self.reopen()?;
+        }
+        let mut commits = self.commits();
+        let number = *commits + 1;
+        let result = {
+            let handle = self.read_handle();
+            let Some(Open { rows, database }) = handle.as_ref() else { return Err(self.closed()) };
+            let mut batch = database.batch();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => batch.insert(rows, key, value),
+                    None => batch.remove(rows, key),
+                }
+            }
+            batch.insert(rows, receipt_key(number), []);
+            if first_receipt(number) > first_receipt(number - 1) {
+                batch.remove(rows, receipt_key(number - RECEIPTS));
+            }
+            let written = batch.commit();
+            if written.is_ok() && number.is_multiple_of(COMMITS_PER_TABLE) {
+                rows.rotate_memtable().map(drop)
+            } else {
+                written
+            }
+        };
+        match result {
+            Ok(()) => {
+                *commits = number;
+                Ok(())
+            }
+            Err(error) => {
+                // fjall takes nothing more after a failed write; the next one opens it again.
+                *self.write_handle() = None;
+                Err(self.error("written", error))
+            }
+        }
     }
 }
 
-fn unavailable(done: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the views cannot be {done}: {error}"))
+/// What the system says about files that are not as they should be, rather than about itself.
+fn is_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Io;
+    matches!(
+        error.kind(),
+        Io::NotFound | Io::AlreadyExists | Io::UnexpectedEof | Io::InvalidData | Io::InvalidInput | Io::Other
+    )
 }
 
-fn full_key(view: &str, key: &[u8]) -> Vec<u8> {
-    let mut full = Vec::with_capacity(view.len() + 1 + key.len());
-    full.extend_from_slice(view.as_bytes());
-    full.push(0);
-    full.extend_from_slice(key);
-    full
+/// The first receipt that is kept when `last` is the newest.
+const fn first_receipt(last: u64) -> u64 {
+    if last > RECEIPTS { last - RECEIPTS + 1 } else { 1 }
+}
+
+fn receipt_key(number: u64) -> Vec<u8> {
+    [b"t".as_slice(), &number.to_be_bytes()].concat()
+}
+
+fn checkpoint_key(view: &str) -> Vec<u8> {
+    [b"c", view.as_bytes()].concat()
+}
+
+fn row_key(view: &str, key: &[u8]) -> Vec<u8> {
+    [b"r", view.as_bytes(), &[0], key].concat()
+}
+
+fn checkpoint_bytes(checkpoint: Checkpoint) -> Vec<u8> {
+    let Checkpoint { version, position, recorded_at } = checkpoint;
+    [version.to_le_bytes().as_slice(), &position.0.to_le_bytes(), &recorded_at.as_nanos().to_le_bytes()].concat()
+}
+
+fn to_checkpoint(bytes: &[u8]) -> Option<Checkpoint> {
+    let (version, rest) = bytes.split_first_chunk()?;
+    let (position, rest) = rest.split_first_chunk()?;
+    Some(Checkpoint {
+        version: u32::from_le_bytes(*version),
+        position: Position(u64::from_le_bytes(*position)),
+        recorded_at: Timestamp::from_nanos(i64::from_le_bytes(rest.try_into().ok()?)),
+    })
 }
 
 impl ViewStore for FjallViews {
     fn checkpoint(&self, view: &str) -> Result<Option<Checkpoint>, Error> {
-        let bytes = self.checkpoints.get(view).map_err(|error| unavailable("read", &error))?;
-        Ok(bytes.and_then(|bytes| {
-            let (version, position) = bytes.split_first_chunk::<4>()?;
-            Some(Checkpoint {
-                version: u32::from_le_bytes(*version),
-                position: Position(u64::from_le_bytes(position.try_into().ok()?)),
-            })
-        }))
+        let bytes = self.rows()?.get(checkpoint_key(view)).map_err(|error| self.error("read", error))?;
+        Ok(bytes.and_then(|bytes| to_checkpoint(&bytes)))
     }
 
-    fn commit(&self, view: &str, rows: RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
-        let mut batch = self.database.batch();
-        for (key, value) in rows.changes {
-            match value {
-                Some(value) => batch.insert(&self.rows, full_key(view, &key), value),
-                None => batch.remove(&self.rows, full_key(view, &key)),
-            }
-        }
-        let mut bytes = checkpoint.version.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&checkpoint.position.0.to_le_bytes());
-        batch.insert(&self.checkpoints, view, bytes);
-        batch.commit().map_err(|error| unavailable("written", &error))
+    fn commit(&self, view: &str, rows: &RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
+        check_rows(view, rows)?;
+        let bytes = checkpoint_bytes(checkpoint);
+        let rows = rows.changes.iter().map(|(key, value)| (row_key(view, key), value.as_deref()));
+        self.write(&mut rows.chain([(checkpoint_key(view), Some(bytes.as_slice()))]))
     }
 
     fn empty(&self, view: &str) -> Result<(), Error> {
         // Without a checkpoint the rows count for nothing, so a crash half-way is harmless.
-        self.checkpoints.remove(view).map_err(|error| unavailable("written", &error))?;
+        self.write(&mut [(checkpoint_key(view), None)].into_iter())?;
         loop {
-            let mut batch = self.database.batch();
-            let mut removed = 0;
-            for row in self.rows.prefix(full_key(view, &[])).take(ROWS_PER_REMOVAL) {
-                let key = row.key().map_err(|error| unavailable("read", &error))?;
-                batch.remove(&self.rows, key);
-                removed += 1;
+            let mut keys = Vec::new();
+            for row in self.rows()?.prefix(row_key(view, &[])).take(ROWS_PER_REMOVAL) {
+                keys.push(row.key().map_err(|error| self.error("read", error))?.to_vec());
             }
-            if removed == 0 {
+            if keys.is_empty() {
                 return Ok(());
             }
-            batch.commit().map_err(|error| unavailable("written", &error))?;
+            self.write(&mut keys.into_iter().map(|key| (key, None)))?;
         }
     }
 
     fn get(&self, view: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.rows.get(full_key(view, key)).map_err(|error| unavailable("read", &error))?;
+        let value = self.rows()?.get(row_key(view, key)).map_err(|error| self.error("read", error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
-        let skip = view.len() + 1;
-        for row in self.rows.prefix(full_key(view, prefix)) {
-            let (key, value) = row.into_inner().map_err(|error| unavailable("read", &error))?;
+        let skip = view.len() + 2;
+        for row in self.rows()?.prefix(row_key(view, prefix)) {
+            let (key, value) = row.into_inner().map_err(|error| self.error("read", error))?;
             if !visit(&key[skip..], &value) {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        let mut commits = self.commits();
+        let mut handle = self.write_handle();
+        *handle = None;
+        if let Err(error) = std::fs::remove_dir_all(&self.folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            let message = format!("the views cannot be removed: {error}");
+            return Err(Error::new(ErrorKind::Unavailable, message).in_file(&self.folder).because(error));
+        }
+        let (open, found) = self.try_open()?;
+        (*handle, *commits) = (Some(open), found);
         Ok(())
     }
 }

@@ -1,17 +1,16 @@
 //! Runs projectors, each on a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netstats_event::Position;
+use netstats_event::{Envelope, Position, Timestamp};
 use netstats_log::{ErrorKind, Journal};
 
 use crate::feed::Feed;
-use crate::limits::{COMMIT_EVERY, EVENTS_PER_COMMIT, IDLE_LOOK};
-use crate::progress::{Board, Progress};
+use crate::limits::{COMMIT_EVERY, EVENTS_PER_COMMIT, IDLE_LOOK, RETRY_EVERY};
+use crate::progress::{Board, Progress, Reached};
 use crate::reader::Error;
 use crate::store::ViewRows;
 use crate::{Checkpoint, Projector, RowBatch, ViewStore};
@@ -19,7 +18,6 @@ use crate::{Checkpoint, Projector, RowBatch, ViewStore};
 /// Projectors at work: folds what comes, publishes it to queries, stores it now and then.
 pub struct Runner {
     board: Arc<Board>,
-    is_stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -30,33 +28,48 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// Loads every projector from its rows, or empties its view where the fold's version is another one, and starts
-    /// their threads, which fold what the rows lack and then follow the log.
+    /// Loads every projector from its rows, or empties its view where the rows are of another fold or another log, and
+    /// starts their threads, which fold what the rows lack and then follow the log. A store that cannot be read is
+    /// wiped, and everything is folded anew.
     ///
     /// # Errors
     /// Corrupt: a checkpoint beyond the log's tail, so acknowledged events were lost. Unavailable: the store cannot be
-    /// used, or a thread cannot be started.
+    /// used, or a thread cannot be started. Invalid: two projectors of one name.
     pub fn start(
         journal: Arc<Journal>,
         store: Arc<dyn ViewStore>,
         projectors: Vec<Box<dyn Projector>>,
     ) -> Result<Self, Error> {
-        let feed = Arc::new(Feed::new(journal.clone()));
-        let mut works = Vec::with_capacity(projectors.len());
-        for projector in projectors {
-            works.push(Work::load(projector, &store, &journal)?);
+        for (number, projector) in projectors.iter().enumerate() {
+            let name = projector.name();
+            if projectors[..number].iter().any(|other| other.name() == name) {
+                let message = format!("two projectors are named {name}: they would write the same rows");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
         }
-        let lines = works.iter().map(Work::progress).collect();
-        let runner = Self {
-            board: Arc::new(Board::new(lines)),
-            is_stopping: Arc::new(AtomicBool::new(false)),
-            threads: Mutex::default(),
-        };
+        let feed = Arc::new(Feed::new(journal.clone()));
+        let mut works: Vec<Work> = projectors.into_iter().map(|projector| Work::new(projector, &store)).collect();
+        let mut load_all = || works.iter_mut().try_for_each(|work| work.load(&journal));
+        match load_all() {
+            // What concerns the log names positions; the store has none.
+            Err(error) if error.kind() == ErrorKind::Corrupt && error.positions.is_none() => {
+                tracing::warn!(%error, "the views are damaged and are rebuilt from the log");
+                store.wipe()?;
+                load_all()?;
+            }
+            loaded => loaded?,
+        }
+        let board = Arc::new(Board::new(works.iter().map(Work::progress).collect()));
+        let runner = Self { board, threads: Mutex::default() };
         for (index, work) in works.into_iter().enumerate() {
-            let (feed, board, is_stopping) = (feed.clone(), runner.board.clone(), runner.is_stopping.clone());
+            if let Some(failure) = work.panic.clone() {
+                runner.board.end(index, failure);
+                continue;
+            }
+            let (feed, board) = (feed.clone(), runner.board.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("view-{}", work.projector.name()))
-                .spawn(move || work.run(index, &feed, &board, &is_stopping))
+                .spawn(move || work.run(index, &feed, &board))
                 .map_err(|error| {
                     Error::new(ErrorKind::Unavailable, "a projector's thread cannot be started").because(error)
                 })?;
@@ -69,16 +82,17 @@ impl Runner {
         self.threads.lock().expect("no code panics while it holds the threads")
     }
 
-    /// Blocks until every working projector shows `position` or the time is over; true if they do.
+    /// Blocks until every projector shows `position` or the time is over; true if they do. One that has ended with a
+    /// failure is not waited for.
     #[must_use]
     pub fn wait_for(&self, position: Position, at_most: Duration) -> bool {
         self.board.wait_for(position, at_most)
     }
 
-    /// The same as a future, without a time limit: true when they do, false when the runner stopped before.
+    /// The same as a future of any runtime, without a time limit: true when they do, false when the runner stopped
+    /// before.
     pub fn wait_for_async(&self, position: Position) -> impl Future<Output = bool> + Send + use<> {
-        let board = self.board.clone();
-        std::future::poll_fn(move |context| board.poll(position, context))
+        Reached::new(self.board.clone(), position)
     }
 
     /// How far each has come.
@@ -89,7 +103,7 @@ impl Runner {
 
     /// Stores what is folded and ends the threads.
     pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Release);
+        self.board.ask_to_stop();
         for thread in self.threads().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a projector's thread ended by a panic");
@@ -116,16 +130,25 @@ pub fn rebuild(
     projector: Box<dyn Projector>,
 ) -> Result<Position, Error> {
     store.empty(projector.name())?;
-    let mut work = Work::load(projector, store, journal)?;
+    let mut work = Work::new(projector, store);
+    work.load(journal)?;
     let feed = Feed::new(journal.clone());
-    while let Some(batch) = feed.after(work.visible, Duration::ZERO)? {
-        work.apply(batch.events());
-        if work.uncommitted >= EVENTS_PER_COMMIT {
+    loop {
+        let batch = if work.panic.is_none() { feed.after(work.visible, Duration::ZERO)? } else { None };
+        let is_over = batch.is_none();
+        if let Some(batch) = batch {
+            work.apply(batch.events());
+        }
+        if is_over || work.uncommitted >= EVENTS_PER_COMMIT {
             work.commit()?;
         }
+        if let Some(panic) = work.panic {
+            return Err(Error::new(ErrorKind::Unavailable, panic));
+        }
+        if is_over {
+            return Ok(work.visible);
+        }
     }
-    work.commit()?;
-    Ok(work.visible)
 }
 
 /// One projector with its view.
@@ -133,21 +156,64 @@ struct Work {
     projector: Box<dyn Projector>,
     store: Arc<dyn ViewStore>,
     visible: Position,
+    /// When the last visible event was recorded.
+    visible_at: Timestamp,
     stored: Position,
+    /// Events folded since the last flush.
     uncommitted: u64,
+    /// Rows that the store has not taken yet, and what they stand for.
+    pending: Option<(RowBatch, Checkpoint)>,
+    /// What the projector's own code died of.
+    panic: Option<String>,
 }
 
 impl Work {
-    fn load(mut projector: Box<dyn Projector>, store: &Arc<dyn ViewStore>, journal: &Journal) -> Result<Self, Error> {
-        let (name, version) = (projector.name(), projector.version());
-        let rows = ViewRows { store: store.clone(), view: name };
-        projector.attach(Arc::new(rows.clone()));
-        let mut position = Position::START;
-        match store.checkpoint(name)? {
-            _ if projector.starts_at_tail() => {
-                position = Position(journal.head().last);
-                projector.started_after(position);
+    fn new(projector: Box<dyn Projector>, store: &Arc<dyn ViewStore>) -> Self {
+        Self {
+            projector,
+            store: store.clone(),
+            visible: Position::START,
+            visible_at: Timestamp::default(),
+            stored: Position::START,
+            uncommitted: 0,
+            pending: None,
+            panic: None,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.projector.name()
+    }
+
+    /// Runs the projector's own code; none if it panicked.
+    fn guarded<T>(&mut self, what: &str, work: impl FnOnce(&mut dyn Projector) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| work(self.projector.as_mut()))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let why = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                self.panic = Some(format!("{what} panicked: {why}"));
+                None
             }
+        }
+    }
+
+    /// Takes up the rows, or empties them where they are of no use.
+    fn load(&mut self, journal: &Journal) -> Result<(), Error> {
+        let (name, version) = (self.name(), self.projector.version());
+        if self.projector.starts_at_tail() {
+            let last = Position(journal.head().last);
+            (self.visible, self.stored) = (last, last);
+            self.guarded("starting", |projector| projector.started_after(last));
+            return Ok(());
+        }
+        (self.visible, self.stored, self.panic) = (Position::START, Position::START, None);
+        let rows = ViewRows { store: self.store.clone(), view: name };
+        self.guarded("attaching", |projector| projector.attach(Arc::new(rows.clone())));
+        let why = match self.store.checkpoint(name)? {
             Some(checkpoint) if checkpoint.position >= journal.tail() => {
                 let (has, last) = (checkpoint.position, journal.head().last);
                 let message = format!(
@@ -157,101 +223,146 @@ impl Work {
                 );
                 return Err(Error::new(ErrorKind::Corrupt, message).at(Position(last + 1), has));
             }
-            Some(checkpoint) if checkpoint.version == version => match projector.load(&rows) {
-                Ok(()) => position = checkpoint.position,
-                Err(error) => {
-                    tracing::warn!(view = name, %error, "a view's rows cannot be read: it is rebuilt from the log");
-                    store.empty(name)?;
-                    projector.load(&rows)?;
-                }
-            },
-            other => {
-                if let Some(checkpoint) = other {
-                    tracing::info!(
-                        view = name,
-                        was = checkpoint.version,
-                        now = version,
-                        "a view's fold is new: rebuilding"
-                    );
-                }
-                store.empty(name)?;
-                projector.load(&rows)?;
+            Some(checkpoint) if checkpoint.version != version => {
+                Some(format!("its fold was version {} and is now {version}", checkpoint.version))
             }
+            Some(checkpoint) if !is_of_this_log(journal, checkpoint)? => {
+                Some(format!("its last event, at position {}, is another one in this log", checkpoint.position))
+            }
+            Some(checkpoint) => match self.guarded("loading", |projector| projector.load(&rows)) {
+                Some(Ok(())) => {
+                    (self.visible, self.stored) = (checkpoint.position, checkpoint.position);
+                    self.visible_at = checkpoint.recorded_at;
+                    return Ok(());
+                }
+                Some(Err(error)) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Some(Err(error)) => Some(error.to_string()),
+                None => self.panic.take(),
+            },
+            None => None,
+        };
+        if let Some(why) = why {
+            tracing::warn!(view = name, %why, "a view is rebuilt from the log");
         }
-        Ok(Self { projector, store: store.clone(), visible: position, stored: position, uncommitted: 0 })
+        self.store.empty(name)?;
+        self.guarded("loading", |projector| projector.load(&rows)).unwrap_or(Ok(()))
     }
 
     fn progress(&self) -> Progress {
-        Progress { name: self.projector.name(), visible: self.visible, stored: self.stored, failure: None }
+        Progress { name: self.name(), visible: self.visible, stored: self.stored, failure: None }
     }
 
-    fn apply(&mut self, events: &[netstats_event::Envelope]) {
-        self.projector.apply(events);
-        if let Some(last) = events.last() {
-            self.visible = last.position;
+    fn apply(&mut self, events: &[Envelope]) {
+        let Some(last) = events.last() else { return };
+        let what = format!("the fold of an event after position {}", self.visible);
+        if self.guarded(&what, |projector| projector.apply(events)).is_some() {
+            (self.visible, self.visible_at) = (last.position, last.recorded_at);
             self.uncommitted += events.len() as u64;
         }
     }
 
+    /// Stores the rows of what is folded. Rows that the store does not take are kept and tried again, alone, so that
+    /// what it holds is always one state of the view.
     fn commit(&mut self) -> Result<(), Error> {
-        if self.visible == self.stored {
+        if self.projector.starts_at_tail() {
+            (self.stored, self.uncommitted) = (self.visible, 0);
             return Ok(());
         }
-        if !self.projector.starts_at_tail() {
+        if self.pending.is_none() && self.uncommitted > 0 && self.panic.is_none() {
             let mut rows = RowBatch::default();
-            self.projector.flush(&mut rows);
-            let checkpoint = Checkpoint { version: self.projector.version(), position: self.visible };
-            self.store.commit(self.projector.name(), rows, checkpoint)?;
+            if self.guarded("flushing", |projector| projector.flush(&mut rows)).is_none() {
+                return Ok(());
+            }
+            let checkpoint =
+                Checkpoint { version: self.projector.version(), position: self.visible, recorded_at: self.visible_at };
+            self.pending = Some((rows, checkpoint));
+            self.uncommitted = 0;
         }
-        self.stored = self.visible;
-        self.uncommitted = 0;
+        if let Some((rows, checkpoint)) = &self.pending {
+            self.store.commit(self.projector.name(), rows, *checkpoint)?;
+            self.stored = checkpoint.position;
+            self.pending = None;
+        }
         Ok(())
     }
 
-    /// Follows the log until told to stop. A fold that panics, or a store that fails, ends this view and no other.
-    fn run(mut self, index: usize, feed: &Feed, board: &Board, is_stopping: &AtomicBool) {
-        let followed = catch_unwind(AssertUnwindSafe(|| self.follow(index, feed, board, is_stopping)));
-        let failure = match followed {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => {
-                let why = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                format!("the fold of an event after position {} panicked: {why}", self.visible)
-            }
+    /// Follows the log until told to stop. What ends this view ends no other.
+    fn run(mut self, index: usize, feed: &Feed, board: &Board) {
+        let failure = match self.follow(index, feed, board) {
+            Ok(()) => self.panic.take(),
+            Err(error) => Some(error.to_string()),
         };
-        tracing::error!(view = self.projector.name(), %failure, "a view stands still; restart to try again");
-        board.update(index, |line| line.failure = Some(failure));
+        if let Some(failure) = failure {
+            tracing::error!(view = self.name(), %failure, "a view stands still; restart to try again");
+            board.end(index, failure);
+        }
+        // What a panic left behind may panic again.
+        if catch_unwind(AssertUnwindSafe(|| drop(self))).is_err() {
+            tracing::error!("a projector panicked at its end");
+        }
     }
 
-    fn follow(&mut self, index: usize, feed: &Feed, board: &Board, is_stopping: &AtomicBool) -> Result<(), Error> {
+    fn follow(&mut self, index: usize, feed: &Feed, board: &Board) -> Result<(), Error> {
         let mut committed_at = now();
+        let mut store_trouble = None;
         loop {
-            let stopping = is_stopping.load(Ordering::Acquire);
-            let patience = if stopping { Duration::ZERO } else { IDLE_LOOK };
-            let batch = feed.after(self.visible, patience)?;
-            let is_at_tail = batch.is_none();
-            if let Some(batch) = batch {
-                self.apply(batch.events());
-                let visible = self.visible;
-                board.update(index, |line| line.visible = visible);
+            let is_stopping = board.is_stopping();
+            let asked_at = now();
+            let mut pause = Duration::ZERO;
+            let mut log_trouble = None;
+            match feed.after(self.visible, if is_stopping { Duration::ZERO } else { IDLE_LOOK }) {
+                Ok(Some(batch)) => self.apply(batch.events()),
+                // A closed log answers at once, for ever.
+                Ok(None) if asked_at.elapsed() < IDLE_LOOK / 2 => pause = IDLE_LOOK / 10,
+                Ok(None) => {}
+                Err(error) => {
+                    log_trouble = Some(passing(error)?);
+                    pause = RETRY_EVERY;
+                }
             }
-            let is_due = self.uncommitted >= EVENTS_PER_COMMIT || committed_at.elapsed() >= COMMIT_EVERY;
-            if stopping || is_due {
-                self.commit()?;
+            let is_full = self.uncommitted >= EVENTS_PER_COMMIT && self.pending.is_none();
+            if is_stopping || is_full || committed_at.elapsed() >= COMMIT_EVERY {
+                store_trouble = self.commit().err().map(passing).transpose()?;
                 committed_at = now();
-                let stored = self.stored;
-                board.update(index, |line| line.stored = stored);
             }
-            // A stop does not wait for a view that is far behind: it goes on from its checkpoint at the next start.
-            if stopping && (is_at_tail || self.uncommitted == 0) {
+            if self.panic.is_some() {
                 return Ok(());
+            }
+            self.tell(index, board, log_trouble.as_ref().or(store_trouble.as_ref()));
+            // A stop waits for one batch, not for a view that is far behind: it goes on from its checkpoint at the
+            // next start. Rows that had waited for the store may have left newer ones to be asked for.
+            if is_stopping && (self.uncommitted == 0 || store_trouble.is_some()) {
+                return Ok(());
+            }
+            if !pause.is_zero() {
+                board.pause(pause);
             }
         }
     }
+
+    /// Puts on the board what has changed.
+    fn tell(&self, index: usize, board: &Board, trouble: Option<&String>) {
+        board.update(index, |line| {
+            if let Some(trouble) = trouble.filter(|_| line.failure.is_none()) {
+                tracing::warn!(view = line.name, %trouble, "tried again every second");
+            }
+            (line.visible, line.stored) = (self.visible, self.stored);
+            line.failure = trouble.cloned();
+        });
+    }
+}
+
+/// The words of an error that may pass; any other is given back.
+fn passing(error: Error) -> Result<String, Error> {
+    if error.kind() == ErrorKind::Unavailable { Ok(error.to_string()) } else { Err(error) }
+}
+
+/// Views of another log (a restored one that has grown again) have checkpoints like ours; the event's time tells.
+fn is_of_this_log(journal: &Journal, checkpoint: Checkpoint) -> Result<bool, Error> {
+    if checkpoint.position < journal.first() {
+        return Ok(true);
+    }
+    Ok(journal.get(&[checkpoint.position])?.first().is_some_and(|event| event.recorded_at == checkpoint.recorded_at))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runner is where the age of uncommitted rows is measured")]

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use netstats_event::Position;
+use netstats_event::{Position, Timestamp};
+use netstats_log::ErrorKind;
 
+use crate::limits::{MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES};
 use crate::reader::Error;
 use crate::{RowBatch, RowReader};
 
@@ -15,6 +17,8 @@ pub struct Checkpoint {
     pub version: u32,
     /// The last event in the rows.
     pub position: Position,
+    /// When that event was recorded: the rows are of this log only if its event at that position says the same.
+    pub recorded_at: Timestamp,
 }
 
 /// A store of views. All of it is derived: it may be deleted at any time.
@@ -22,14 +26,15 @@ pub trait ViewStore: Send + Sync + 'static {
     /// A view's checkpoint; none if it has no rows yet, or is being emptied.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Unavailable: the store cannot be read now. Corrupt: it never will be, [`wipe`](Self::wipe) it.
     fn checkpoint(&self, view: &str) -> Result<Option<Checkpoint>, Error>;
 
-    /// Writes rows and checkpoint: both or neither, whatever happens.
+    /// Writes rows and checkpoint: both or neither, whatever happens. Of several changes to a row the last one counts.
     ///
     /// # Errors
-    /// The store cannot be written.
-    fn commit(&self, view: &str, rows: RowBatch, checkpoint: Checkpoint) -> Result<(), Error>;
+    /// Invalid: a row is over its limit. Unavailable: not now; try the same again. Corrupt: the store has lost
+    /// something that was committed, and no view in it can be gone on with.
+    fn commit(&self, view: &str, rows: &RowBatch, checkpoint: Checkpoint) -> Result<(), Error>;
 
     /// Removes a view's checkpoint, then its rows.
     ///
@@ -48,6 +53,28 @@ pub trait ViewStore: Send + Sync + 'static {
     /// # Errors
     /// The store cannot be read.
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error>;
+
+    /// Removes all views, readable or not.
+    ///
+    /// # Errors
+    /// Unavailable: it cannot be removed now.
+    fn wipe(&self) -> Result<(), Error>;
+}
+
+/// Refuses rows that are over the limits.
+pub(crate) fn check_rows(view: &str, rows: &RowBatch) -> Result<(), Error> {
+    let is_over = |(key, value): &&(Vec<u8>, Option<Vec<u8>>)| {
+        key.len() > MAX_ROW_KEY_BYTES || value.as_ref().is_some_and(|value| value.len() > MAX_ROW_VALUE_BYTES)
+    };
+    rows.changes.iter().find(is_over).map_or(Ok(()), |(key, value)| {
+        let message = format!(
+            "a row of the view {view} has a key of {} bytes and a value of {}; the limits are {MAX_ROW_KEY_BYTES} and \
+             {MAX_ROW_VALUE_BYTES}",
+            key.len(),
+            value.as_ref().map_or(0, Vec::len)
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    })
 }
 
 /// The rows of one view.
@@ -115,13 +142,14 @@ impl ViewStore for MemoryViews {
         Ok(self.views().get(view).and_then(|view| view.checkpoint))
     }
 
-    fn commit(&self, view: &str, rows: RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
+    fn commit(&self, view: &str, rows: &RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
+        check_rows(view, rows)?;
         let mut views = self.views();
         let view = views.entry(view.to_owned()).or_default();
-        for (key, value) in rows.changes {
+        for (key, value) in &rows.changes {
             match value {
-                Some(value) => view.rows.insert(key, value),
-                None => view.rows.remove(&key),
+                Some(value) => view.rows.insert(key.clone(), value.clone()),
+                None => view.rows.remove(key),
             };
         }
         view.checkpoint = Some(checkpoint);
@@ -147,6 +175,11 @@ impl ViewStore for MemoryViews {
                 .collect()
         });
         let _ = rows.iter().all(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.views().clear();
         Ok(())
     }
 }

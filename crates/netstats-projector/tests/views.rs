@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use netstats_event::{CollectorStopped, Envelope, Event, Position};
+use netstats_event::{CollectorStopped, Envelope, Event, Position, Timestamp};
 use netstats_log::{Journal, MemoryLog};
 use netstats_projector::{
     Checkpoint, Error, ErrorKind, FjallViews, MemoryViews, Projector, RowBatch, RowReader, Runner, ViewStore, digest,
@@ -94,7 +94,7 @@ impl ViewStore for Failing {
         self.0.checkpoint(view)
     }
 
-    fn commit(&self, view: &str, rows: RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
+    fn commit(&self, view: &str, rows: &RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
         if self.1.load(Ordering::Relaxed) > 0 {
             return Err(Error::new(ErrorKind::Unavailable, "no space"));
         }
@@ -111,6 +111,10 @@ impl ViewStore for Failing {
 
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         self.0.scan(view, prefix, visit)
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.0.wipe()
     }
 }
 
@@ -200,8 +204,8 @@ fn a_panicking_fold_stops_only_its_own_view() {
 #[test]
 fn a_checkpoint_beyond_the_log_is_refused() {
     let store: Arc<dyn ViewStore> = Arc::new(MemoryViews::new());
-    let checkpoint = Checkpoint { version: 1, position: Position(5) };
-    store.commit("words", RowBatch::default(), checkpoint).unwrap();
+    let checkpoint = Checkpoint { version: 1, position: Position(5), recorded_at: Timestamp::default() };
+    store.commit("words", &RowBatch::default(), checkpoint).unwrap();
     let journal = journal();
     journal.append(vec![event("a")]).unwrap();
     let error = start(&journal, &store, vec![Words::new("words", 1)]).unwrap_err();
@@ -218,8 +222,8 @@ fn a_new_fold_rebuilds_its_view() {
     store
         .commit(
             "words",
-            RowBatch { changes: vec![(b"word/stale".to_vec(), Some(vec![0; 8]))] },
-            Checkpoint { version: 1, position: Position(2) },
+            &RowBatch { changes: vec![(b"word/stale".to_vec(), Some(vec![0; 8]))] },
+            Checkpoint { version: 1, position: Position(2), recorded_at: Timestamp::default() },
         )
         .unwrap();
     start(&journal, &store, vec![Words::new("words", 2)]).unwrap().stop();
