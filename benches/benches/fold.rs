@@ -73,8 +73,9 @@ fn fold(c: &mut Criterion) {
                     part.chunks(READ).for_each(|run| projector.apply(run));
                     let mut batch = RowBatch::default();
                     projector.flush(&mut batch);
-                    let checkpoint = Checkpoint { version: projector.version(), position: series.position() };
-                    views.commit(projector.name(), batch, checkpoint).unwrap();
+                    let (version, position) = (projector.version(), series.position());
+                    let checkpoint = Checkpoint { version, position, recorded_at: part[part.len() - 1].recorded_at };
+                    views.commit(projector.name(), &batch, checkpoint).unwrap();
                 }
                 assert_eq!(series.position(), Position(EVENTS as u64));
                 (projector, views)
