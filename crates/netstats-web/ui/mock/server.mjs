@@ -43,7 +43,8 @@ function append(kind, fields) {
   position += 1;
   const update = { type: 'update', position, recorded_at: new Date().toISOString(), kind, job_id: null, destination_id: null, ...fields };
   log.push(update);
-  if (log.length > 20_000) log.shift();
+  // What changed is kept; of the samples, the newest.
+  if (log.length > 20_000) log.splice(log.findIndex((each) => each.row), 1);
   for (const socket of sockets) socket.push(update);
   return position;
 }

@@ -304,7 +304,7 @@ export const text = {
     weekday: 'Weekday',
     cell: (median: string, loss: string) => `${median} ms, ${loss} % lost`,
     cellEmpty: 'no sample',
-    lossMark: 'loss of 0.5 % or more',
+    lossMark: 'loss of 2 % or more',
   },
   rows: {
     title: 'Last samples',
