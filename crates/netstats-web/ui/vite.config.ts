@@ -16,8 +16,9 @@ export default defineConfig({
   server: {
     port: 5173,
     proxy: {
-      '/api': { target: backend, changeOrigin: true },
-      '/ws': { target: backend, changeOrigin: true, ws: true },
+      // The server answers its own pages only, and goes by Host and Origin.
+      '/api': { target: backend, changeOrigin: true, headers: { origin: backend } },
+      '/ws': { target: backend, changeOrigin: true, headers: { origin: backend }, ws: true },
     },
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node' },

@@ -293,7 +293,7 @@ function readJob(input, self) {
   const interval_s = input.interval_s ?? seconds(input.interval);
   if (interval_s < 60) throw new Refused(422, `interval is ${interval_s} s`, { field: 'interval', accepted: '60 s or more', hint: 'limits.min_interval_s in the config file may lower it' });
   if (!input.metrics?.length) throw new Refused(422, 'metrics is empty', { field: 'metrics', accepted: 'at least one of ping, packet_loss, jitter' });
-  const ping = input.options?.ping ?? {};
+  const ping = { packets: 10, spacing_ms: 200, timeout_ms: 2000, ...input.options?.ping };
   if (!(ping.packets >= 1 && ping.packets <= 1000)) throw new Refused(422, 'options.ping.packets is out of range', { field: 'options.ping.packets', accepted: 'a whole number from 1 to 1000' });
   if (input.start_time && input.end_time && input.start_time >= input.end_time) throw new Refused(422, 'end_time is not after start_time', { field: 'end_time', accepted: 'a time after start_time' });
   const { interval, ...rest } = input;

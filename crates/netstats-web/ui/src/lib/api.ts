@@ -81,6 +81,8 @@ export interface RowQuery {
   to?: Date;
   limit?: number;
   newestFirst?: boolean;
+  /** Columns; all of them without it. */
+  fields?: string[];
 }
 
 function rowsPath(query: RowQuery): string {
@@ -89,6 +91,7 @@ function rowsPath(query: RowQuery): string {
   if (query.metric) ask.set('metric', query.metric);
   if (query.from) ask.set('start_time', query.from.toISOString());
   if (query.to) ask.set('end_time', query.to.toISOString());
+  if (query.fields) ask.set('fields', query.fields.join(','));
   if (query.limit) ask.set('limit', String(query.limit));
   if (query.newestFirst) ask.set('order', 'desc');
   return `/api/jobs/${id(query.job)}/metrics?${ask}`;

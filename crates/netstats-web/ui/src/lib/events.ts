@@ -34,7 +34,7 @@ export function describe(update: Update): Entry {
   const parts: string[] = [];
   const reason = string(meta, 'reason');
   if (reason) parts.push(text.reason[reason] ?? reason);
-  const detail = string(data, 'detail');
+  const detail = string(data, 'detail') ?? update.row?.error ?? null;
   if (detail) parts.push(detail);
   if (typeof data['count'] === 'number') parts.push(text.history.slots(data['count']));
   const hidden = new Set(['id', 'meta', 'actor', 'reason', 'detail', 'job_id', 'destination_id', 'command_id', 'latest']);

@@ -45,13 +45,17 @@ export interface Folded {
 export function foldSample(before: Latest, update: Update): Folded {
   const row = update.row;
   if (!row) return { latest: before, isUncertain: true };
+  // A slot that failed on our side measured nothing: the figures stay as they were, and the reason is shown.
+  if (row.status === 'error') {
+    return { latest: { ...before, error: row.error ?? before.error }, isUncertain: true };
+  }
   const latest: Latest = { ...before, last_sample_at: row.timestamp, position: update.position, error: null };
   const isPing = row.metric === 'ping' || row.metric === 'packet_loss' || row.metric === 'jitter';
   if (isPing) {
     latest.response_time_ms = row.response_time_ms;
     latest.packet_loss_percent = row.packet_loss_percent;
     latest.jitter_ms = row.jitter_ms;
-    if (row.status !== 'unknown' && row.status !== 'error') {
+    if (row.status !== 'unknown') {
       latest.recent = [...before.recent.slice(1 - RECENT), row.response_time_ms];
     }
   }
@@ -64,12 +68,6 @@ export function foldSample(before: Latest, update: Update): Folded {
     if (latest.status !== before.status) latest.since = row.timestamp;
   }
   return { latest, isUncertain: isChanged };
-}
-
-export function foldFailure(before: Latest, update: Update): Folded {
-  const detail = update.data?.['detail'];
-  const latest = { ...before, error: typeof detail === 'string' ? detail : before.error };
-  return { latest, isUncertain: true };
 }
 
 /** Older than three intervals and a burst: it no longer says how the destination does. As the server reckons. */

@@ -2,7 +2,7 @@
 // object of its own, so that an update touches one row and nothing else.
 
 import { api, Problem } from './api';
-import { foldFailure, foldSample, isStale, NOTHING } from './fold';
+import { foldSample, isStale, NOTHING } from './fold';
 import { Socket, type Link } from './socket';
 import { text } from './text';
 import type { Destination, Job, Latest, Status, Update } from './types';
@@ -175,8 +175,6 @@ class Live {
       const item = update.destination_id === null ? undefined : this.#byId.get(update.destination_id);
       if (update.row) {
         if (item) this.#fold(item, foldSample(item.latest, update));
-      } else if (update.kind === 'slot_failed') {
-        if (item) this.#fold(item, foldFailure(item.latest, update));
       } else if (/^(destination|job|config)_/.test(update.kind)) {
         isConfigChanged = true;
       } else if (update.kind === 'uplink_lost' || update.kind === 'uplink_restored') {

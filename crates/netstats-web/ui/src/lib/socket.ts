@@ -27,7 +27,7 @@ export interface Options {
   url: string;
   /** Positions up to this one are known. */
   position: number;
-  /** Where the replay begins while nothing is known; without it there is none. */
+  /** What the replay begins after while nothing is known; without it there is no replay. */
   from?: number;
   kinds: string[];
   /** How long updates are gathered before they are handed over, in milliseconds. */
@@ -131,6 +131,9 @@ export class Socket {
         this.listener.reset();
         break;
       case 'heartbeat':
+        // Everything wanted up to there was sent: a later replay need not begin before it.
+        this.#position = Math.max(this.#position, message.position);
+        break;
       case 'error':
         break;
     }
