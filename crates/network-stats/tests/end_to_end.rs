@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,38 @@ fn place(config: &str) -> (tempfile::TempDir, std::path::PathBuf, String) {
     let data = folder.path().join("data");
     let file = file.to_str().unwrap().to_owned();
     (folder, data, file)
+}
+
+#[test]
+fn a_newcomer_sees_real_samples_within_five_seconds_and_nothing_leaves_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let product = Product::start(&data, &["--config", "config/network-stats.ron"]);
+    let start_command = product.line_with(" start internet");
+    assert!(start_command.trim_start().ends_with("start internet"), "{start_command}");
+    if product.get("/api/health")["privileges"]["icmp"].is_null() {
+        println!("SKIP: this system does not let the tests ping");
+        return;
+    }
+    let rows = product.until(JOB, |rows| {
+        ["127.0.0.1", "::1"].iter().all(|address| {
+            rows.as_array().unwrap().iter().any(|row| row["resolved_address"] == *address && row["status"] == "success")
+        })
+    });
+    let waited = product.since.elapsed();
+    assert!(waited < Duration::from_secs(5), "samples after {waited:?}: {rows}");
+    let row = rows.as_array().unwrap().iter().find(|row| row["metric"] == "ping").unwrap();
+    assert!(row["response_time_ms"].as_f64().unwrap() > 0.0 && row["packets_sent"] == 10, "{row}");
+
+    let destinations = product.get("/api/destinations");
+    for destination in destinations["items"].as_array().unwrap() {
+        let is_here = ["127.0.0.1", "::1"].iter().any(|address| destination["host"] == *address);
+        assert_eq!(destination["status"] == "active", is_here, "{destination}");
+    }
+    assert_eq!(product.get("/api/jobs/internet")["state"]["name"], "stopped");
+    assert_eq!(product.get("/api/jobs/internet/metrics"), json!([]));
+    let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700, "the data folder is its owner's");
 }
 
 #[test]
