@@ -8,6 +8,8 @@ use netstats_event::ProbeKind;
 pub const GRACE: Duration = Duration::from_secs(5);
 /// A destination that has just joined a job, or has just missed slots, is measured within this time.
 pub const FRESH_WITHIN: Duration = Duration::from_secs(5);
+/// A regular slot that comes at most this much after a fresh one would takes its place.
+pub const FRESH_NEAR: Duration = Duration::from_secs(2);
 /// Fresh runs of many destinations are spread over at most this time.
 pub const FRESH_SPREAD: Duration = Duration::from_secs(4);
 /// And over this time for each of them, so that a few begin at once.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use netstats_event::{DestinationId, JobId, MissReason, Position, ProbeKind, Timestamp};
 use netstats_inventory::{Inventory, Job, SlotRun, Slots, phase, probes};
 
-use crate::limits::{FRESH_SPREAD, FRESH_SPREAD_EACH, FRESH_WITHIN, GRACE};
+use crate::limits::{FRESH_NEAR, FRESH_SPREAD, FRESH_SPREAD_EACH, FRESH_WITHIN, GRACE};
 
 /// What is planned: a probe of a job on a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,7 +195,10 @@ impl Schedule {
             let offset = phase(key.job, key.destination, key.probe, spread);
             let fresh = now.plus(offset + Duration::from_millis(1)).to_whole_millis();
             let regular = plan.slots.next(key.destination, key.probe, plan.covered);
-            let is_near = regular.is_some_and(|regular| regular <= now.plus(FRESH_WITHIN));
+            // A regular slot stands in for the fresh one only if it comes at nearly the same time: waiting longer for it
+            // would leave no time for its burst.
+            let near = fresh.plus(FRESH_NEAR).min(now.plus(FRESH_WITHIN));
+            let is_near = regular.is_some_and(|regular| regular <= near);
             plan.fresh = (!is_near && plan.slots.window().contains(fresh)).then_some(fresh);
             plan.next = None;
         }
@@ -336,6 +339,32 @@ mod tests {
         let joined = schedule.due(later.plus(secs(1)), MissReason::Stalled);
         assert!(joined.iter().any(|due| matches!(due, Due::Run(key, _) if key.destination.0 == 1_001)));
         assert!(joined.len() < 5);
+    }
+
+    #[test]
+    fn whatever_the_second_of_the_start_the_first_run_leaves_time_for_its_burst() {
+        // The default burst takes two seconds, and a sample is promised within five.
+        let latest = FRESH_NEAR + FRESH_SPREAD_EACH * 2 + Duration::from_millis(1);
+        for offset_ms in (0..60_000).step_by(250) {
+            let (mut world, mut schedule) = (World::default(), Schedule::default());
+            let start = START.plus(Duration::from_millis(offset_ms));
+            (1..=2).for_each(|id| world.destination(id, false, start));
+            world.job(1, 60, None, start);
+            schedule.apply(&world.0, start);
+            let due = pass(&mut schedule, start, start.plus(secs(60)));
+            for id in 1..=2 {
+                let runs: Vec<Duration> = due
+                    .iter()
+                    .filter_map(|due| match due {
+                        Due::Run(key, at) if key.destination.0 == id => Some(at.since(start)),
+                        _ => None,
+                    })
+                    .collect();
+                let said = format!("destination {id}, started {offset_ms} ms into the minute: {runs:?}");
+                assert!(runs[0] <= latest, "{said}");
+                assert!(runs.windows(2).all(|pair| pair[1] - pair[0] > FRESH_NEAR), "{said}");
+            }
+        }
     }
 
     #[test]
