@@ -14,6 +14,7 @@
 //! - statistics: it keeps every round trip, and counts nothing.
 
 mod codec;
+mod columns;
 mod config;
 mod event;
 mod id;
@@ -27,6 +28,7 @@ mod unit;
 mod v1;
 
 pub use codec::{DecodeError, EncodeError, decode, encode};
+pub use columns::{Column, ColumnWriter, Columns};
 pub use config::{
     ConfigApplied, DestinationAdded, DestinationChanged, DestinationRemoved, DestinationSpec, JobAdded, JobChanged,
     JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, WeeklyHours, WeeklySpan,

@@ -2,6 +2,7 @@
 //! changes once a release has written it. Integers, strings, vectors and options only; enums are numbers with tables
 //! in `codes.rs`.
 
+mod burst;
 mod codes;
 mod common;
 mod config;
@@ -92,6 +93,7 @@ mod dispatch {
     }
 }
 
+pub(crate) use burst::{BurstWriter, Bursts, has_columns};
 pub(crate) use dispatch::{decode, encode};
 
 fn to_bytes<W>(wire: &W) -> Vec<u8>

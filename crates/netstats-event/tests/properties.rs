@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use netstats_event::{
-    ClockSource, DestinationId, Echo, Event, IcmpError, JobId, PingMeasured, Rtt, SampleFlags, SampleHead, Timestamp,
-    Transport, decode, encode,
+    ClockSource, Column, ColumnWriter, Columns, DestinationId, Echo, Event, IcmpError, JobId, PingMeasured, Rtt,
+    SampleFlags, SampleHead, Timestamp, Transport, decode, encode,
 };
 use proptest::prelude::*;
 
@@ -58,7 +58,57 @@ prop_compose! {
     }
 }
 
+/// The column writer's columns, given back one by one as an archive would.
+fn put_together(writer: &ColumnWriter, series: (JobId, DestinationId)) -> Option<Columns> {
+    let mut columns = writer.columns().iter();
+    let mut next = |length: usize| {
+        let column = columns.next()?;
+        (column.len() == length).then(|| match column.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|number| number == first) => Column::Constant(*first),
+            numbers => Column::Values(numbers.to_vec()),
+        })
+    };
+    let whole = Columns::read((201, 1), series, writer.rows(), 1 << 20, &mut next);
+    assert!(columns.next().is_none(), "every column is asked for");
+    whole
+}
+
 proptest! {
+    #[test]
+    fn bursts_come_out_of_columns_byte_by_byte(bursts in proptest::collection::vec(burst(), 1..20)) {
+        let mut writer = ColumnWriter::of(201, 1).unwrap();
+        let series = (JobId(7), DestinationId(9));
+        let mut payloads = Vec::new();
+        for mut burst in bursts {
+            (burst.head.job, burst.head.destination) = series;
+            let payload = encode(&Event::from(burst), Timestamp::default()).unwrap().payload;
+            prop_assert!(writer.push(&payload));
+            payloads.push((payload, writer.last_end_ms()));
+        }
+        let columns = put_together(&writer, series).unwrap();
+        for (row, (payload, end_ms)) in payloads.iter().enumerate() {
+            prop_assert_eq!(&columns.payload(row).unwrap(), payload);
+            prop_assert_eq!(columns.event(row).unwrap(), decode(201, 1, payload).unwrap());
+            prop_assert_eq!(columns.end_ms(row), *end_ms);
+        }
+        prop_assert!(columns.event(payloads.len()).is_none());
+    }
+
+    #[test]
+    fn columns_take_no_payload_that_would_come_back_different(burst in burst(), at in any::<prop::sample::Index>(), bit in 0_u32..8) {
+        let payload = encode(&Event::from(burst.clone()), Timestamp::default()).unwrap().payload;
+        let mut damaged = payload.clone();
+        damaged[at.index(payload.len())] ^= 1_u8 << bit;
+        let mut writer = ColumnWriter::of(201, 1).unwrap();
+        if writer.push(&damaged) {
+            let head = decode(201, 1, &damaged).unwrap().head().copied().unwrap();
+            let columns = put_together(&writer, (head.job, head.destination)).unwrap();
+            prop_assert_eq!(columns.payload(0).unwrap(), damaged);
+        } else {
+            prop_assert_eq!(writer.rows(), 0);
+        }
+    }
+
     #[test]
     fn a_burst_reads_back_whole(burst in burst()) {
         let event = Event::from(burst);

@@ -25,32 +25,32 @@ mod echo {
 /// A burst as columns: one state a packet, and for those states that have more, the next entry of its column.
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) struct PingMeasuredV1 {
-    head: HeadV1,
-    address: AddressV1,
-    transport: u8,
-    clock: u8,
-    payload_bytes: u16,
-    spacing_ms: u32,
-    timeout_ms: u32,
+    pub(super) head: HeadV1,
+    pub(super) address: AddressV1,
+    pub(super) transport: u8,
+    pub(super) clock: u8,
+    pub(super) payload_bytes: u16,
+    pub(super) spacing_ms: u32,
+    pub(super) timeout_ms: u32,
     /// One for each packet: see `echo`.
-    states: Vec<u8>,
+    pub(super) states: Vec<u8>,
     /// For each reply and late reply, in order.
-    rtts_us: Vec<u32>,
+    pub(super) rtts_us: Vec<u32>,
     /// For each packet not sent, in order.
-    errnos: Vec<i32>,
+    pub(super) errnos: Vec<i32>,
     /// For each ICMP error, in order.
-    errors: Vec<IcmpErrorV1>,
-    ttl: Option<u8>,
-    duplicates: u16,
-    reordered: u16,
-    bad_replies: u16,
+    pub(super) errors: Vec<IcmpErrorV1>,
+    pub(super) ttl: Option<u8>,
+    pub(super) duplicates: u16,
+    pub(super) reordered: u16,
+    pub(super) bad_replies: u16,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) struct IcmpErrorV1 {
-    icmp_type: u8,
-    icmp_code: u8,
-    from: Option<AddressV1>,
+    pub(super) icmp_type: u8,
+    pub(super) icmp_code: u8,
+    pub(super) from: Option<AddressV1>,
 }
 
 impl Wire for PingMeasuredV1 {
@@ -103,6 +103,52 @@ impl Wire for PingMeasuredV1 {
     }
 }
 
+/// An ICMP error as it is kept: type, code, and the address's family and bytes.
+pub(super) type ErrorParts = (u8, u8, Option<(u8, [u8; 16])>);
+
+/// The column that holds more of a packet of this state, if one does; none if the state has no meaning.
+pub(super) const fn echo_column(state: u32) -> Option<Option<usize>> {
+    if state > echo::ERROR as u32 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "compared above")]
+    Some(match state as u8 {
+        echo::REPLY | echo::LATE => Some(super::burst::RTTS_OF),
+        echo::NOT_SENT => Some(super::burst::ERRNOS_OF),
+        echo::ERROR => Some(super::burst::ERRORS_OF),
+        _ => None,
+    })
+}
+
+/// The packets of a burst from its columns, wherever they lie.
+pub(super) fn echoes(
+    states: impl ExactSizeIterator<Item = u8>,
+    mut rtts_us: impl Iterator<Item = u32>,
+    mut errnos: impl Iterator<Item = i32>,
+    mut errors: impl Iterator<Item = ErrorParts>,
+) -> Meaning<Vec<Echo>> {
+    const CUT: &str = "a burst whose columns are shorter than its states";
+    let mut echoes = Vec::with_capacity(states.len());
+    for state in states {
+        echoes.push(match state {
+            echo::REPLY => Echo::Reply(Rtt::from_micros(rtts_us.next().ok_or(CUT)?)),
+            echo::LATE => Echo::Late(Rtt::from_micros(rtts_us.next().ok_or(CUT)?)),
+            echo::LOST => Echo::Lost,
+            echo::NOT_SENT => Echo::NotSent(errnos.next().ok_or(CUT)?),
+            echo::ERROR => {
+                let (icmp_type, icmp_code, from) = errors.next().ok_or(CUT)?;
+                let from = from.map(|(family, bytes)| address(family, bytes)).transpose()?;
+                Echo::Error(IcmpError { icmp_type, icmp_code, from })
+            }
+            _ => return Err("an unknown Echo"),
+        });
+    }
+    if rtts_us.next().is_some() || errnos.next().is_some() || errors.next().is_some() {
+        return Err("a burst whose columns are longer than its states");
+    }
+    Ok(echoes)
+}
+
 /// Reads a burst from its archive without an intermediate copy.
 pub(super) fn read_ping(payload: &[u8]) -> Result<PingMeasured, String> {
     let wire = access::<ArchivedPingMeasuredV1>(payload)?;
@@ -110,28 +156,13 @@ pub(super) fn read_ping(payload: &[u8]) -> Result<PingMeasured, String> {
 }
 
 fn ping(wire: &ArchivedPingMeasuredV1) -> Meaning<PingMeasured> {
-    let mut rtts = wire.rtts_us.iter().map(|us| Rtt::from_micros(us.to_native()));
-    let mut errnos = wire.errnos.iter().map(|errno| errno.to_native());
-    let mut errors = wire.errors.iter();
-    let mut echoes = Vec::with_capacity(wire.states.len());
-    for state in wire.states.iter() {
-        const CUT: &str = "a burst whose columns are shorter than its states";
-        echoes.push(match *state {
-            echo::REPLY => Echo::Reply(rtts.next().ok_or(CUT)?),
-            echo::LATE => Echo::Late(rtts.next().ok_or(CUT)?),
-            echo::LOST => Echo::Lost,
-            echo::NOT_SENT => Echo::NotSent(errnos.next().ok_or(CUT)?),
-            echo::ERROR => {
-                let error = errors.next().ok_or(CUT)?;
-                let from = error.from.as_ref().map(|from| address(from.family, from.bytes)).transpose()?;
-                Echo::Error(IcmpError { icmp_type: error.icmp_type, icmp_code: error.icmp_code, from })
-            }
-            _ => return Err("an unknown Echo"),
-        });
-    }
-    if rtts.next().is_some() || errnos.next().is_some() || errors.next().is_some() {
-        return Err("a burst whose columns are longer than its states");
-    }
+    let from = |error: &ArchivedIcmpErrorV1| error.from.as_ref().map(|from| (from.family, from.bytes));
+    let echoes = echoes(
+        wire.states.iter().copied(),
+        wire.rtts_us.iter().map(|us| us.to_native()),
+        wire.errnos.iter().map(|errno| errno.to_native()),
+        wire.errors.iter().map(|error| (error.icmp_type, error.icmp_code, from(error))),
+    )?;
     let at = &wire.head;
     Ok(PingMeasured {
         head: head(
