@@ -9,11 +9,12 @@
 //! ```
 //! An empty log has `first() == tail() == 1`. After retention `first()` is larger than 1.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use netstats_event::{ChainHash, Draft, MAX_PAYLOAD_BYTES, Position, Record};
+use netstats_event::{ChainHash, Draft, Envelope, MAX_PAYLOAD_BYTES, Position, Record, Timestamp, decode};
 
-use crate::{Error, ErrorKind, limits};
+use crate::{Error, ErrorKind, SealedSeries, SeriesKey, SeriesPage, limits};
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,44 @@ pub trait Log: Send + Sync + 'static {
     /// `NotFound` if one is not there, Corrupt, Unavailable.
     fn get(&self, positions: &[Position]) -> Result<Vec<Record>, Error>;
 
+    /// The same as decoded events, without their chain: an engine that keeps records in another form than their bytes
+    /// need not make the bytes again.
+    ///
+    /// # Errors
+    /// As [`Log::read`]; Corrupt if an event does not decode.
+    fn events(&self, from: Position, limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
+        self.read(from, limit)?.iter().map(envelope).collect()
+    }
+
+    /// The events at these positions (ascending, any gaps), in that order.
+    ///
+    /// # Errors
+    /// As [`Log::get`]; Corrupt if an event does not decode.
+    fn events_at(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
+        self.get(positions)?.iter().map(envelope).collect()
+    }
+
+    /// The pages in which the sealed part of the log holds a series, for slots in a range: only what is needed is then
+    /// decoded. An engine that seals nothing has none, and everything is from `until` on.
+    ///
+    /// # Errors
+    /// Corrupt, Unavailable.
+    fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {
+        let _ = (key, slots);
+        Ok(SealedSeries { pages: Vec::new(), until: self.first() })
+    }
+
+    /// The outcomes of a page with a slot in the range, by position.
+    ///
+    /// # Errors
+    /// `NotFound` for a page that is not there (any more), Corrupt, Unavailable.
+    fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
+        let _ = slots;
+        let (first, last) = page.positions;
+        let message = format!("the log holds no sealed page with positions {first} to {last}");
+        Err(Error::new(ErrorKind::NotFound, message).at(first, last))
+    }
+
     /// The first position kept (equal to `tail()` in an empty log).
     fn first(&self) -> Position;
 
@@ -97,6 +136,15 @@ impl ReadLimit {
             bytes: self.bytes.clamp(1, limits::MAX_READ_BYTES),
         }
     }
+}
+
+/// The event of a record.
+pub(crate) fn envelope(record: &Record) -> Result<Envelope, Error> {
+    let event = decode(record.kind, record.version, &record.payload).map_err(|error| {
+        let message = format!("the event at position {} does not decode: {error}", record.position);
+        Error::new(ErrorKind::Corrupt, message).at(record.position, record.position).because(error)
+    })?;
+    Ok(Envelope { position: record.position, recorded_at: record.recorded_at, event })
 }
 
 /// Whether a kind's number is of the config family: 100 to 199, kinds of newer programs included.

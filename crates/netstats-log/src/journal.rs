@@ -5,16 +5,17 @@
 //! event never waits for company.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use netstats_event::{Draft, Envelope, Event, Position, Record, Timestamp, decode, encode};
+use netstats_event::{Draft, Envelope, Event, Position, Timestamp, encode};
 
 use crate::engine::is_config;
-use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, limits};
+use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SeriesKey, SeriesPage, limits};
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
@@ -293,7 +294,7 @@ impl Journal {
     /// # Errors
     /// As [`Log::read`].
     pub fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
-        self.log.read(from, limit)?.iter().map(envelope).collect()
+        self.log.events(from, limit)
     }
 
     /// The decoded events at these positions (ascending).
@@ -301,7 +302,23 @@ impl Journal {
     /// # Errors
     /// As [`Log::get`].
     pub fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
-        self.log.get(positions)?.iter().map(envelope).collect()
+        self.log.events_at(positions)
+    }
+
+    /// As [`Log::series`].
+    ///
+    /// # Errors
+    /// As [`Log::series`].
+    pub fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {
+        self.log.series(key, slots)
+    }
+
+    /// As [`Log::series_events`].
+    ///
+    /// # Errors
+    /// As [`Log::series_events`].
+    pub fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
+        self.log.series_events(page, slots)
     }
 
     /// The first position kept.
@@ -353,12 +370,4 @@ fn to_timestamp(time: SystemTime) -> Timestamp {
         Ok(after) => millis(after),
         Err(before) => -millis(before.duration()),
     })
-}
-
-fn envelope(record: &Record) -> Result<Envelope, Error> {
-    let event = decode(record.kind, record.version, &record.payload).map_err(|error| {
-        let message = format!("the event at position {} does not decode: {error}", record.position);
-        Error::new(ErrorKind::Corrupt, message).at(record.position, record.position).because(error)
-    })?;
-    Ok(Envelope { position: record.position, recorded_at: record.recorded_at, event })
 }

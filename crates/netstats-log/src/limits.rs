@@ -14,3 +14,16 @@ pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 pub const MAX_READ_RECORDS: usize = 65_536;
 /// Bytes of records that one read answers (and one record more).
 pub const MAX_READ_BYTES: usize = 32 * 1024 * 1024;
+/// Events of one sealed segment. An epoch is closed long before; only a batch may go over its end.
+pub const MAX_SEGMENT_EVENTS: u64 = 1 << 21;
+/// Records of one page of a segment: what a look at a series decodes at least.
+pub const MAX_PAGE_ROWS: usize = 4_096;
+/// Numbers of one column of a page, and those of one more burst.
+pub const MAX_PAGE_VALUES: usize = 65_536;
+/// Bytes of payloads of a page that keeps them as they are, and those of one more payload.
+pub const MAX_PAGE_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// Bytes of a page in the file.
+pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of decoded pages that are kept for the next look. The least recently used go first, and all of them when
+/// nobody reads.
+pub const SEGMENT_CACHE_BYTES: usize = 64 * 1024 * 1024;

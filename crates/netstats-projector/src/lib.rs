@@ -43,7 +43,7 @@ mod store;
 
 pub use fjall_views::FjallViews;
 pub use limits::{COMMIT_EVERY, EVENTS_PER_COMMIT, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, SHARED_BATCHES};
-pub use netstats_log::{Error, ErrorKind, ReadLimit};
+pub use netstats_log::{Error, ErrorKind, ReadLimit, SealedSeries, SeriesKey, SeriesPage};
 pub use progress::Progress;
 pub use projector::{Projector, RowBatch, RowReader};
 pub use reader::EventReader;

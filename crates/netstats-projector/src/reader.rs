@@ -1,8 +1,10 @@
 //! How views get at raw events again: by position.
 
-use netstats_event::{Envelope, Position};
+use std::ops::Range;
+
+use netstats_event::{Envelope, Position, Timestamp};
 pub(crate) use netstats_log::Error;
-use netstats_log::{Journal, ReadLimit};
+use netstats_log::{ErrorKind, Journal, ReadLimit, SealedSeries, SeriesKey, SeriesPage};
 
 /// Reads decoded events: what queries use to answer with raw samples without a copy of their own.
 pub trait EventReader: Send + Sync + 'static {
@@ -17,6 +19,28 @@ pub trait EventReader: Send + Sync + 'static {
     /// # Errors
     /// As [`netstats_log::Log::get`].
     fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error>;
+
+    /// The pages in which the sealed part of the log holds a series, for slots in a range, by position. Each says how
+    /// many outcomes it holds and between which slots, so that a query need not read what it does not need. A reader
+    /// without sealed pages has none.
+    ///
+    /// # Errors
+    /// As [`netstats_log::Log::series`].
+    fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {
+        let _ = (key, slots);
+        Ok(SealedSeries { pages: Vec::new(), until: Position(1) })
+    }
+
+    /// The outcomes of such a page with a slot in the range, by position.
+    ///
+    /// # Errors
+    /// As [`netstats_log::Log::series_events`].
+    fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
+        let _ = slots;
+        let (first, last) = page.positions;
+        let message = format!("there is no sealed page with positions {first} to {last}");
+        Err(Error::new(ErrorKind::NotFound, message).at(first, last))
+    }
 }
 
 impl EventReader for Journal {
@@ -26,5 +50,13 @@ impl EventReader for Journal {
 
     fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
         Self::get(self, positions)
+    }
+
+    fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {
+        Self::series(self, key, slots)
+    }
+
+    fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
+        Self::series_events(self, page, slots)
     }
 }

@@ -1,0 +1,214 @@
+//! One page: some records of one series, in the order of their positions.
+//!
+//! ```text
+//!  0  form         u8    1: columns, 2: payloads
+//!  1  unit         u8    of recorded times: 0 whole milliseconds, 1 nanoseconds
+//!  2  recorded     column: recorded time less the time at which the sample says it was over
+//!     form 1: the columns of the kind and version (`netstats_event::ColumnWriter`)
+//!     form 2: column of the payloads' lengths, then all payloads after each other, deflated
+//! ```
+
+use netstats_event::{Column, ColumnWriter, Columns, Draft, Event, Record, Timestamp, decode};
+
+use super::column::{Numbers, Reader, put};
+use super::format::PageEntry;
+use crate::limits::{MAX_PAGE_PAYLOAD_BYTES, MAX_PAGE_ROWS, MAX_PAGE_VALUES};
+
+const COLUMNS: u8 = 1;
+const PAYLOADS: u8 = 2;
+const MILLIS: u8 = 0;
+const NANOS: u8 = 1;
+const NANOS_PER_MILLI: i64 = 1_000_000;
+const DEFLATE_LEVEL: u8 = 9;
+
+/// A page that is being filled.
+pub(super) struct OpenPage {
+    /// Recorded time, and the time at which the sample was over (0 where it does not tell), in nanoseconds.
+    recorded: Vec<(i64, i64)>,
+    body: OpenBody,
+}
+
+enum OpenBody {
+    Columns(ColumnWriter),
+    Payloads { lengths: Vec<u32>, bytes: Vec<u8> },
+}
+
+impl OpenPage {
+    /// A page in columns.
+    pub(super) const fn columns(writer: ColumnWriter) -> Self {
+        Self { recorded: Vec::new(), body: OpenBody::Columns(writer) }
+    }
+
+    /// A page of payloads as they are.
+    pub(super) const fn payloads() -> Self {
+        Self { recorded: Vec::new(), body: OpenBody::Payloads { lengths: Vec::new(), bytes: Vec::new() } }
+    }
+
+    /// Takes a record; false, and nothing is changed, if its payload would not come back byte by byte.
+    pub(super) fn push(&mut self, record: &Record) -> bool {
+        let end_ms = match &mut self.body {
+            OpenBody::Columns(writer) => {
+                if !writer.push(&record.payload) {
+                    return false;
+                }
+                writer.last_end_ms()
+            }
+            OpenBody::Payloads { lengths, bytes } => {
+                lengths.push(u32::try_from(record.payload.len()).expect("a payload is bounded"));
+                bytes.extend_from_slice(&record.payload);
+                0
+            }
+        };
+        self.recorded.push((record.recorded_at.as_nanos(), end_ms.wrapping_mul(NANOS_PER_MILLI)));
+        true
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.recorded.len() >= MAX_PAGE_ROWS
+            || match &self.body {
+                OpenBody::Columns(writer) => writer.values() >= MAX_PAGE_VALUES,
+                OpenBody::Payloads { bytes, .. } => bytes.len() >= MAX_PAGE_PAYLOAD_BYTES,
+            }
+    }
+
+    /// The page's bytes.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let is_whole = self.recorded.iter().all(|(at, _)| at % NANOS_PER_MILLI == 0);
+        let (unit, divisor) = if is_whole { (MILLIS, NANOS_PER_MILLI) } else { (NANOS, 1) };
+        let recorded: Vec<i64> =
+            self.recorded.iter().map(|(at, end)| (at / divisor).wrapping_sub(end / divisor)).collect();
+        let form = if matches!(self.body, OpenBody::Columns(_)) { COLUMNS } else { PAYLOADS };
+        let mut out = vec![form, unit];
+        put(&recorded, &mut out);
+        match &self.body {
+            OpenBody::Columns(writer) => writer.columns().iter().for_each(|column| put(column, &mut out)),
+            OpenBody::Payloads { lengths, bytes } => {
+                put(lengths, &mut out);
+                out.extend_from_slice(&miniz_oxide::deflate::compress_to_vec(bytes, DEFLATE_LEVEL));
+            }
+        }
+        out
+    }
+}
+
+/// A page as it was read.
+pub(super) struct Page {
+    kind: u16,
+    version: u16,
+    rows: usize,
+    unit: i64,
+    recorded: Numbers<i64>,
+    body: Body,
+}
+
+enum Body {
+    Columns(Columns),
+    /// Where each payload begins, and the end of the last one.
+    Payloads {
+        starts: Vec<u32>,
+        bytes: Vec<u8>,
+    },
+}
+
+impl Page {
+    /// Reads a page whose checksum holds; none if it is not what its entry says.
+    pub(super) fn read(entry: &PageEntry, bytes: &[u8]) -> Option<Self> {
+        let rows = entry.rows as usize;
+        let mut reader = Reader(bytes);
+        let [form, unit] = reader.array()?;
+        let unit = match unit {
+            MILLIS => NANOS_PER_MILLI,
+            NANOS => 1,
+            _ => return None,
+        };
+        let recorded = reader.column(rows)?;
+        let body = match form {
+            COLUMNS => {
+                let mut next = |length| {
+                    Some(match reader.column::<u32>(length)? {
+                        Numbers::Constant(number) => Column::Constant(number),
+                        Numbers::Values(numbers) => Column::Values(numbers),
+                    })
+                };
+                let most = MAX_PAGE_ROWS.max(MAX_PAGE_VALUES) + netstats_event::MAX_BURST_PACKETS;
+                let columns = Columns::read((entry.kind, entry.version), entry.series?, rows, most, &mut next)?;
+                reader.0.is_empty().then_some(Body::Columns(columns))?
+            }
+            PAYLOADS => payloads(rows, reader)?,
+            _ => return None,
+        };
+        Some(Self { kind: entry.kind, version: entry.version, rows, unit, recorded, body })
+    }
+
+    /// The record of a row but for its place; none past the end, or if the numbers have no meaning.
+    pub(super) fn draft(&self, row: usize) -> Option<Draft> {
+        let payload = match &self.body {
+            Body::Columns(columns) => columns.payload(row)?,
+            Body::Payloads { starts, bytes } => slice(starts, bytes, row)?.to_vec(),
+        };
+        Some(Draft { kind: self.kind, version: self.version, recorded_at: self.recorded_at(row)?, payload })
+    }
+
+    /// The event of a row, without a detour over its payload where the page is in columns.
+    pub(super) fn event(&self, row: usize) -> Option<Event> {
+        match &self.body {
+            Body::Columns(columns) => columns.event(row),
+            Body::Payloads { starts, bytes } => decode(self.kind, self.version, slice(starts, bytes, row)?).ok(),
+        }
+    }
+
+    pub(super) fn recorded_at(&self, row: usize) -> Option<Timestamp> {
+        let end = match &self.body {
+            Body::Columns(columns) => columns.end_ms(row).wrapping_mul(NANOS_PER_MILLI),
+            Body::Payloads { .. } => 0,
+        };
+        let number = self.recorded.at(row).filter(|_| row < self.rows)?;
+        Some(Timestamp::from_nanos(number.wrapping_add(end / self.unit).wrapping_mul(self.unit)))
+    }
+
+    /// The slot of a row in milliseconds, if that is known without decoding the payload.
+    pub(super) fn slot_at_ms(&self, row: usize) -> Option<i64> {
+        match &self.body {
+            Body::Columns(columns) => Some(columns.slot_at_ms(row)),
+            Body::Payloads { .. } => None,
+        }
+    }
+
+    /// About the bytes of a row's payload, to keep answers within bounds.
+    pub(super) fn weight(&self, row: usize) -> usize {
+        match &self.body {
+            Body::Columns(columns) => columns.heap_bytes() / self.rows.max(1),
+            Body::Payloads { starts, bytes } => slice(starts, bytes, row).map_or(0, <[u8]>::len),
+        }
+    }
+
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Columns(columns) => columns.heap_bytes(),
+            Body::Payloads { starts, bytes } => starts.capacity() * 4 + bytes.capacity(),
+        };
+        size_of::<Self>() + self.recorded.heap_bytes() + body
+    }
+}
+
+fn payloads(rows: usize, mut reader: Reader<'_>) -> Option<Body> {
+    let lengths = reader.column::<u32>(rows)?;
+    let most = MAX_PAGE_PAYLOAD_BYTES + netstats_event::MAX_PAYLOAD_BYTES;
+    let mut starts = Vec::with_capacity(rows + 1);
+    let mut end = 0_u32;
+    for row in 0..rows {
+        starts.push(end);
+        end = end.checked_add(lengths.at(row)?).filter(|end| *end as usize <= most)?;
+    }
+    starts.push(end);
+    let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(reader.0, end as usize).ok()?;
+    (bytes.len() == end as usize).then_some(Body::Payloads { starts, bytes })
+}
+
+fn slice<'a>(starts: &[u32], bytes: &'a [u8], row: usize) -> Option<&'a [u8]> {
+    bytes.get(*starts.get(row)? as usize..*starts.get(row + 1)? as usize)
+}
