@@ -48,9 +48,10 @@ impl Api {
         let limits = Arc::new(self.context.limits.clone());
         let hosts = Hosts::new(&addresses, &self.context.allowed_hosts);
         let (stop, stopping) = watch::channel(false);
+        let clock = self.context.clock.clone();
         let app = App::new(self.context, stopping.clone());
         let (sockets, ended) = Sockets::new(app.clone());
-        let door = Door::new(Arc::new(table()).mount(app), hosts, limits.clone(), sockets.into_upgrade());
+        let door = Door::new(Arc::new(table()).mount(app, clock), hosts, limits.clone(), sockets.into_upgrade());
         let mut serving = std::pin::pin!(server::serve(listeners, Arc::new(door), limits.clone(), stopping));
         tokio::select! {
             () = &mut serving => {}
@@ -66,7 +67,7 @@ impl Api {
 
 /// Method and path of every route, as `("GET", "/api/jobs/:id")`: for tests and documents that must not miss one.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let routes: Vec<_> = table().routes().map(|(method, path)| (method.clone(), path)).collect();
+    let routes: Vec<_> = table().routes().map(|route| (route.method.clone(), route.path)).collect();
     routes.into_iter().map(|(method, path)| (method_name(&method), path))
 }
 

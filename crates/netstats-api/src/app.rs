@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use netstats_event::{Meta, Position, Timestamp};
+use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
 
 use crate::bodies::Bodies;
 use crate::context::ApiContext;
@@ -47,41 +49,117 @@ impl App {
     /// Who does it, and why, for the audit trail: `?reason=` is in the caller's own words.
     pub(crate) fn meta(&self, call: &Call) -> Meta {
         let reason = call.query.get("reason").filter(|reason| !reason.is_empty()).map(str::to_owned);
-        Meta { reason, ..Meta::by("api:local") }
+        Meta { reason, ..Meta::by(call.who.actor.as_ref()) }
     }
 }
 
 /// All routes.
 pub(crate) fn table() -> Table<App> {
-    use hyper::Method;
+    use hyper::{Method, StatusCode};
+    use netstats_event::Role;
 
-    use crate::routes::{config, destinations, health, jobs, metrics};
+    use crate::context::Reloaded;
+    use crate::declare::AS_OF;
+    use crate::json::{DestinationInput, DestinationJson, DestinationPatch, JobInput, JobJson, JobPatch};
+    use crate::routes::destinations::DestinationList;
+    use crate::routes::health::HealthJson;
+    use crate::routes::jobs::JobList;
+    use crate::routes::{config, destinations, docs, health, jobs, metrics};
+    use crate::{limits, openapi};
 
+    let list = limits::MAX_LIST as u64;
     let routes: Vec<Route<App>> = vec![
-        route(Method::GET, "/api/health", health::show),
-        route(Method::GET, "/api/destinations", destinations::list),
-        route(Method::POST, "/api/destinations", destinations::add),
-        route(Method::GET, "/api/destinations/:id", destinations::show),
-        route(Method::PUT, "/api/destinations/:id", destinations::replace),
-        route(Method::PATCH, "/api/destinations/:id", destinations::patch).taking(MERGE_PATCH),
-        route(Method::DELETE, "/api/destinations/:id", destinations::remove),
-        route(Method::GET, "/api/jobs", jobs::list),
-        route(Method::POST, "/api/jobs", jobs::add),
-        route(Method::GET, "/api/jobs/:id", jobs::show),
-        route(Method::PUT, "/api/jobs/:id", jobs::replace),
-        route(Method::PATCH, "/api/jobs/:id", jobs::patch).taking(MERGE_PATCH),
-        route(Method::DELETE, "/api/jobs/:id", jobs::remove),
-        route(Method::POST, "/api/jobs/:id/start", jobs::start),
-        route(Method::POST, "/api/jobs/:id/stop", jobs::stop),
-        route(Method::GET, "/api/jobs/:id/metrics", metrics::of_job),
-        route(Method::POST, "/api/config/reload", config::reload),
+        route(Method::GET, "/api/health", health::show).says("health", "How the product does").gives::<HealthJson>(),
+        route(Method::GET, "/api/openapi.json", docs::openapi)
+            .says("server", "This document")
+            .for_everybody()
+            .gives::<openapi::Document>(),
+        route(Method::GET, "/api/destinations", destinations::list)
+            .says("destinations", "All destinations, with how they do")
+            .query(&[destinations::TAG, destinations::STATUS, AS_OF])
+            .paged(list)
+            .selectable()
+            .gives::<DestinationList<'_>>(),
+        route(Method::POST, "/api/destinations", destinations::add)
+            .says("destinations", "Add a destination")
+            .reads::<DestinationInput>()
+            .answers(StatusCode::CREATED)
+            .gives::<DestinationJson<'_>>(),
+        route(Method::GET, "/api/destinations/:id", destinations::show)
+            .says("destinations", "A destination, with how it does")
+            .query(&[AS_OF])
+            .selectable()
+            .gives::<DestinationJson<'_>>(),
+        route(Method::PUT, "/api/destinations/:id", destinations::replace)
+            .says("destinations", "Replace all of a destination's description")
+            .reads::<DestinationInput>()
+            .gives::<DestinationJson<'_>>(),
+        route(Method::PATCH, "/api/destinations/:id", destinations::patch)
+            .says("destinations", "Change some of a destination's description (JSON Merge Patch)")
+            .taking(MERGE_PATCH)
+            .reads::<DestinationPatch>()
+            .gives::<DestinationJson<'_>>(),
+        route(Method::DELETE, "/api/destinations/:id", destinations::remove)
+            .says("destinations", "Remove a destination; its samples stay")
+            .gives::<PositionJson>(),
+        route(Method::GET, "/api/jobs", jobs::list)
+            .says("jobs", "All jobs, with what they are doing")
+            .query(&[destinations::TAG, AS_OF])
+            .paged(list)
+            .selectable()
+            .gives::<JobList<'_>>(),
+        route(Method::POST, "/api/jobs", jobs::add)
+            .says("jobs", "Add a job")
+            .reads::<JobInput>()
+            .answers(StatusCode::CREATED)
+            .gives::<JobJson<'_>>(),
+        route(Method::GET, "/api/jobs/:id", jobs::show)
+            .says("jobs", "A job, with what it is doing")
+            .query(&[AS_OF])
+            .selectable()
+            .gives::<JobJson<'_>>(),
+        route(Method::PUT, "/api/jobs/:id", jobs::replace)
+            .says("jobs", "Replace all of a job's description")
+            .reads::<JobInput>()
+            .gives::<JobJson<'_>>(),
+        route(Method::PATCH, "/api/jobs/:id", jobs::patch)
+            .says("jobs", "Change some of a job's description (JSON Merge Patch)")
+            .taking(MERGE_PATCH)
+            .reads::<JobPatch>()
+            .gives::<JobJson<'_>>(),
+        route(Method::DELETE, "/api/jobs/:id", jobs::remove)
+            .says("jobs", "Remove a job; its samples stay")
+            .gives::<PositionJson>(),
+        route(Method::POST, "/api/jobs/:id/start", jobs::start)
+            .says("jobs", "Start a job")
+            .reads::<jobs::SwitchInput>()
+            .gives::<JobJson<'_>>(),
+        route(Method::POST, "/api/jobs/:id/stop", jobs::stop)
+            .says("jobs", "Stop a job")
+            .reads::<jobs::SwitchInput>()
+            .gives::<JobJson<'_>>(),
+        route(Method::GET, "/api/jobs/:id/metrics", metrics::of_job)
+            .says("samples", "What a job measured, row by row")
+            .query(metrics::PARAMS)
+            .gives::<metrics::Rows>(),
+        route(Method::POST, "/api/config/reload", config::reload)
+            .says("server", "Take up the config file again")
+            .needs(Role::Admin)
+            .gives::<Reloaded>(),
     ];
     Table::new(routes, crate::assets::find)
 }
 
 const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 
+/// Where a change is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Changed)]
+pub(crate) struct PositionJson {
+    position: u64,
+}
+
 /// The answer to a removal.
 pub(crate) fn position_only(position: netstats_event::Position) -> Result<Reply, Problem> {
-    Ok(Reply::json(&serde_json::json!({ "position": position.0 })))
+    Ok(Reply::json(&PositionJson { position: position.0 }))
 }

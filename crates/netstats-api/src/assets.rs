@@ -11,6 +11,9 @@ use crate::route::Call;
 
 /// The file at a path; none if there is none.
 pub(crate) fn find(call: &Call) -> Option<Reply> {
+    if let Some(page) = crate::routes::docs::page(call) {
+        return Some(page);
+    }
     let asset = netstats_web::find(&crate::path::decode(&call.path, false).ok()?)?;
     let given = |name: HeaderName| call.headers.get(name).and_then(|value| value.to_str().ok());
     let body = asset.negotiate(given(ACCEPT_ENCODING));

@@ -9,6 +9,7 @@ use netstats_log::Journal;
 use netstats_projector::Runner;
 use netstats_series::Series;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::limits::Limits;
 
@@ -79,7 +80,7 @@ impl ApiContext {
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Reloaded {
     /// The last event it appended, or the newest config event if it changed nothing.
     pub position: u64,
@@ -101,7 +102,7 @@ pub struct ReloadRefused {
 }
 
 /// How the collector and the machine do, for `GET /api/health`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Report {
     /// The collector.
     pub collector: CollectorReport,
@@ -112,7 +113,7 @@ pub struct Report {
 }
 
 /// The collector's state.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct CollectorReport {
     /// It takes slots.
     pub running: bool,
@@ -139,7 +140,7 @@ pub struct CollectorReport {
 }
 
 /// What the system lets us send.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct PrivilegesReport {
     /// The ICMP transport in use: `datagram`, `raw`, `helper`; none if there is none.
     pub icmp: Option<String>,
@@ -148,7 +149,7 @@ pub struct PrivilegesReport {
 }
 
 /// One trouble.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct ProblemReport {
     /// What is wrong.
     pub message: String,

@@ -15,12 +15,14 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANS
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use crate::browser::{self, Hosts};
+use crate::encoding;
 use crate::guard::Pulse;
 use crate::limits::Limits;
 use crate::path::{Query, check_path};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::{Asked, Call, Carried};
+use crate::who::Who;
 
 /// What happens to an upgrade request for `/ws` whose head has passed all checks.
 pub(crate) type Upgrade = Box<dyn Fn(Request<Incoming>, SocketAddr) -> Result<Reply, Problem> + Send + Sync>;
@@ -61,6 +63,7 @@ impl Door {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         pulse.busy();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let accepted = encoding::accepted(request.headers());
         let result = match self.open(request, peer) {
             Ok(Opened::Answered(reply)) => Ok(reply),
             Ok(Opened::Asked(call, body)) => self.route(call, body).await,
@@ -74,6 +77,7 @@ impl Door {
             }
             problem.into_reply(&id)
         });
+        let reply = encoding::encode(reply, accepted).await;
         if reply.status != StatusCode::SWITCHING_PROTOCOLS {
             pulse.idle();
         }
@@ -103,7 +107,7 @@ impl Door {
         // HEAD is GET whose body hyper leaves out.
         let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
         let headers = std::mem::take(request.headers_mut());
-        let call = Asked { method, path, query, headers, body: Bytes::new(), id: String::new() };
+        let call = Asked { method, path, query, headers, body: Bytes::new(), id: String::new(), who: Who::local() };
         Ok(Opened::Asked(Box::new(call), request.into_body()))
     }
 

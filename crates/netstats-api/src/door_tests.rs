@@ -35,7 +35,7 @@ async fn start(limits: Limits) -> Server {
     };
     let listener = crate::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = Arc::new(Table::new(routes, assets)).mount(Arc::new(()));
+    let app = Arc::new(Table::new(routes, assets)).mount(Arc::new(()), Arc::new(netstats_event::Timestamp::default));
     let limits = Arc::new(limits);
     let upgrade = Box::new(|_, _| Err(Problem::not_found("no socket here")));
     let door = Arc::new(Door::new(app, Hosts::new(&[address], &[]), limits.clone(), upgrade));
@@ -94,7 +94,7 @@ async fn routes_methods_and_paths_answer_as_http_says() {
     assert_eq!(code, 200);
     assert!(answer.ends_with("\"my job%\""), "{answer}");
     assert!(
-        answer.contains("x-content-type-options: nosniff") && answer.contains("cache-control: no-store"),
+        answer.contains("x-content-type-options: nosniff") && answer.contains("cache-control: private, no-cache"),
         "{answer}"
     );
     let (code, answer) = server.request("HEAD /api/echo/1", b"", b"").await;

@@ -16,28 +16,35 @@
 
 mod api;
 mod app;
+mod asked;
 mod assets;
 mod bodies;
 mod browser;
 mod command;
 mod context;
+mod declare;
 mod door;
 #[cfg(test)]
 mod door_tests;
+mod encoding;
 mod error;
+mod finish;
 mod guard;
 mod json;
 mod limits;
 mod nearest;
+mod openapi;
 mod path;
 mod problem;
 mod protocol;
+mod repeat;
 mod reply;
 mod route;
 mod routes;
 mod server;
 mod session;
 mod socket;
+mod who;
 
 pub use api::{Api, routes};
 pub use context::{

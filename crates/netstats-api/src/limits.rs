@@ -78,3 +78,17 @@ pub(crate) const MAX_QUERY_PARAMETERS: usize = 64;
 pub(crate) const MAX_JSON_DEPTH: usize = 32;
 /// Bytes of a response that the client may leave in its socket for each further second.
 pub(crate) const SLOWEST_READER_BYTES_PER_S: u64 = 8 * 1024;
+/// Entries of one list; more go by pages.
+pub(crate) const MAX_LIST: usize = 10_000;
+/// Bytes of a body that gets an entity tag; the tags of larger ones would cost more than they save.
+pub(crate) const MAX_TAGGED_BYTES: usize = 64 * 1024;
+/// Bytes of a body from which on it is compressed for those who take that.
+pub(crate) const MIN_COMPRESSED_BYTES: usize = 1_024;
+/// Answers kept for repeated requests with the same `Idempotency-Key`; the oldest go first.
+pub(crate) const MAX_KEPT_ANSWERS: usize = 1_024;
+/// Bytes of all of them.
+pub(crate) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// How long they are kept, by the server's clock; a restart forgets them.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// Characters of an `Idempotency-Key` (400 past it).
+pub(crate) const MAX_KEY_CHARS: usize = 128;

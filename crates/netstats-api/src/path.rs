@@ -1,6 +1,7 @@
 //! Paths and query strings, decoded once and checked: what passes here is valid UTF-8 without control characters,
 //! and no segment can mean another place.
 
+use crate::declare::{Param, ParamKind};
 use crate::limits::{MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_QUERY_PARAMETERS};
 use crate::problem::Problem;
 
@@ -68,6 +69,30 @@ pub(crate) fn encode(text: &str) -> String {
     out
 }
 
+impl Param {
+    /// The value is of its kind, as far as that can be told from the value alone.
+    fn check(&self, value: &str) -> Result<(), Problem> {
+        let name = self.name;
+        let refused = |accepted: String| {
+            let shown: String = value.chars().take(80).collect();
+            Err(Problem::invalid(format!("{name} is {shown:?}")).field(name).accepted(accepted))
+        };
+        match self.kind {
+            ParamKind::Word(words) if !words.contains(&value) => {
+                refused(words.join(", ")).map_err(|problem| crate::nearest::hint(problem, value, words.iter().copied()))
+            }
+            ParamKind::Flag if !matches!(value, "true" | "false") => refused("true, false".to_owned()),
+            ParamKind::Whole(least, most)
+                if !value.bytes().all(|b| b.is_ascii_digit())
+                    || !value.parse().is_ok_and(|number: u64| (least..=most).contains(&number)) =>
+            {
+                refused(format!("a whole number from {least} to {most}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A query string's parameters, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
@@ -95,23 +120,26 @@ impl Query {
         Ok(Self { pairs })
     }
 
-    /// Refuses parameters that are not in `known`, and repeated ones.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
-        for (i, (name, _)) in self.pairs.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
+    /// Refuses parameters that are not in `known`, repeated ones, and values that are none of their kind.
+    pub(crate) fn only(&self, known: &[Param]) -> Result<(), Problem> {
+        for (i, (name, value)) in self.pairs.iter().enumerate() {
+            let Some(param) = known.iter().find(|param| param.name == name) else {
                 let problem =
                     Problem::invalid(format!("there is no query parameter {name:?} here")).field(name.clone());
+                let names = known.iter().map(|param| param.name);
                 return Err(if known.is_empty() {
                     problem.accepted("none")
                 } else {
-                    crate::nearest::hint(problem.accepted(known.join(", ")), name, known.iter().copied())
+                    let accepted = names.clone().collect::<Vec<_>>().join(", ");
+                    crate::nearest::hint(problem.accepted(accepted), name, names)
                 });
-            }
+            };
             if self.pairs[..i].iter().any(|(before, _)| before == name) {
                 return Err(
                     Problem::invalid(format!("the query parameter {name:?} is given twice")).field(name.clone())
                 );
             }
+            param.check(value)?;
         }
         Ok(())
     }
@@ -128,6 +156,7 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::param;
 
     #[test]
     fn a_path_that_could_mean_another_place_is_refused() {
@@ -171,14 +200,29 @@ mod tests {
     fn a_query_parameter_is_known_and_given_once() {
         let query = Query::parse(Some("limit=5&start_time=2026-01-01T00%3A00%3A00Z&x=a+b&")).unwrap();
         assert_eq!((query.get("limit"), query.get("x"), query.get("y")), (Some("5"), Some("a b"), None));
-        let problem = query.only(&["limit", "start_time", "end_time"]).unwrap_err();
+        let text = |name| param(name, ParamKind::Text, "");
+        let problem = query.only(&["limit", "start_time", "end_time"].map(text)).unwrap_err();
         assert_eq!((problem.status.as_u16(), problem.field.as_deref()), (422, Some("x")));
-        assert!(Query::parse(Some("limit=1&limit=2")).unwrap().only(&["limit"]).is_err());
-        let problem = Query::parse(Some("limt=1")).unwrap().only(&["limit"]).unwrap_err();
+        assert!(Query::parse(Some("limit=1&limit=2")).unwrap().only(&[text("limit")]).is_err());
+        let problem = Query::parse(Some("limt=1")).unwrap().only(&[text("limit")]).unwrap_err();
         assert_eq!(problem.hint.as_deref(), Some("did you mean \"limit\"?"));
         assert_eq!(Query::parse(Some("n[]=1")).unwrap().only(&[]).unwrap_err().status, 422);
         let many = (0..10_000).map(|i| format!("a{i}=")).collect::<Vec<_>>().join("&");
         assert!(Query::parse(Some(&many)).is_err());
         assert!(Query::parse(Some(&"a=&".repeat(65))).unwrap_err().detail.contains("too many"));
+    }
+
+    #[test]
+    fn a_value_is_of_its_parameters_kind() {
+        let only = |query: &str, kind| Query::parse(Some(query)).unwrap().only(&[param("p", kind, "")]);
+        assert!(only("p=asc", ParamKind::Word(&["asc", "desc"])).is_ok());
+        let problem = only("p=dsc", ParamKind::Word(&["asc", "desc"])).unwrap_err();
+        assert_eq!((problem.field.as_deref(), problem.accepted.as_deref()), (Some("p"), Some("asc, desc")));
+        assert!(only("p", ParamKind::Flag).is_err() && only("p=true", ParamKind::Flag).is_ok());
+        for (value, is_good) in
+            [("1", true), ("9", true), ("0", false), ("10", false), ("+1", false), ("", false), ("1e0", false)]
+        {
+            assert_eq!(only(&format!("p={value}").replace('+', "%2B"), ParamKind::Whole(1, 9)).is_ok(), is_good);
+        }
     }
 }

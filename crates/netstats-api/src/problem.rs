@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::reply::{PROBLEM_JSON, Reply};
 
@@ -27,8 +28,9 @@ pub(crate) struct Details {
 }
 
 /// The JSON shape.
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemJson<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -137,7 +139,7 @@ impl Problem {
 
     pub(crate) fn into_reply(self, request_id: &str) -> Reply {
         let closes = self.closes;
-        let body = Body {
+        let body = ProblemJson {
             kind: format!("urn:network-stats:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),

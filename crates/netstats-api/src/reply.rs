@@ -3,22 +3,25 @@
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
+use netstats_event::Position;
 use serde::Serialize;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A response in the making.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The position of the event that made the entry shown what it is: part of its `ETag`.
+    pub(crate) version: Option<u64>,
 }
 
 impl Reply {
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::with_capacity(8), body: Bytes::new() }
+        Self { status, headers: HeaderMap::with_capacity(8), body: Bytes::new(), version: None }
     }
 
     /// 200 with a JSON body.
@@ -34,6 +37,12 @@ impl Reply {
     pub(crate) fn body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         self.headers.insert(CONTENT_TYPE, content_type);
         self.body = body.into();
+        self
+    }
+
+    /// Shows an entry as the event at `position` made it.
+    pub(crate) fn version(mut self, position: Position) -> Self {
+        self.version = Some(position.0);
         self
     }
 

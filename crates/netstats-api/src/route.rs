@@ -1,5 +1,5 @@
-//! One table of routes. The routing table of tide is filled from it, and so are `Allow`, the nearest path of a 404 and
-//! the tests that walk every route.
+//! One table of routes. The routing table of tide is filled from it, and so are `Allow`, the nearest path of a 404, the
+//! OpenAPI document and the tests that walk every route. What holds for all routes is done here, around the handler.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -11,10 +11,17 @@ use std::task::Poll;
 use bytes::Bytes;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
+use netstats_event::Role;
+use utoipa::ToSchema;
 
+use crate::context::Clock;
+use crate::declare::{About, Access, CURSOR, FIELDS, Gives, Param, ParamKind, REASON, Shape, param};
+use crate::finish::Finish;
 use crate::path::Query;
 use crate::problem::Problem;
+use crate::repeat::{First, Repeats};
 use crate::reply::Reply;
+use crate::who::Who;
 
 /// What came in, checked and decoded. It travels through tide as an extension: no remote header byte reaches
 /// http-types.
@@ -33,21 +40,28 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
     /// The `:id` of the path, decoded.
     pub(crate) id: String,
+    /// Whose request it is.
+    pub(crate) who: Who,
 }
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
 
-/// One method of one path.
+/// One method of one path, and what it says of itself.
 pub(crate) struct Route<S> {
     pub(crate) method: Method,
     /// In tide's words: `/api/jobs/:id`.
     pub(crate) path: &'static str,
     /// Content types that a body may have.
     pub(crate) takes: &'static [&'static str],
+    pub(crate) access: Access,
+    pub(crate) query: Vec<Param>,
+    /// `fields=` picks among the fields of its JSON.
+    pub(crate) is_selectable: bool,
+    pub(crate) about: About,
     pub(crate) run: Box<dyn Fn(Arc<S>, Call) -> Answer + Send + Sync>,
 }
 
-/// A route with a JSON body or none.
+/// A route with a JSON body or none. Unless it says otherwise, looking needs a viewer and everything else an operator.
 pub(crate) fn route<S, F>(
     method: Method,
     path: &'static str,
@@ -56,14 +70,95 @@ pub(crate) fn route<S, F>(
 where
     F: Future<Output = Result<Reply, Problem>> + Send + 'static,
 {
-    Route { method, path, takes: &["application/json"], run: Box::new(move |state, call| Box::pin(run(state, call))) }
+    let is_look = method == Method::GET;
+    Route {
+        path,
+        takes: &["application/json"],
+        access: Access::Needs(if is_look { Role::Viewer } else { Role::Operator }),
+        query: if is_look { Vec::new() } else { vec![REASON] },
+        is_selectable: false,
+        about: About { tag: "", summary: "", reads: None, status: StatusCode::OK, gives: Gives::Nothing },
+        run: Box::new(move |state, call| Box::pin(run(state, call))),
+        method,
+    }
 }
 
+/// What a route says of itself.
 impl<S> Route<S> {
+    /// Its resource, and in a sentence without a full stop what it does.
+    pub(crate) fn says(mut self, tag: &'static str, summary: &'static str) -> Self {
+        (self.about.tag, self.about.summary) = (tag, summary);
+        self
+    }
+
     /// With other content types than JSON.
     pub(crate) fn taking(mut self, takes: &'static [&'static str]) -> Self {
         self.takes = takes;
         self
+    }
+
+    /// For this role and higher ones only.
+    pub(crate) fn needs(mut self, role: Role) -> Self {
+        self.access = Access::Needs(role);
+        self
+    }
+
+    /// For everybody who comes through the door.
+    pub(crate) fn for_everybody(mut self) -> Self {
+        self.access = Access::Everybody;
+        self
+    }
+
+    /// Query parameters that it takes besides those of its kind.
+    pub(crate) fn query(mut self, params: &[Param]) -> Self {
+        self.query.extend_from_slice(params);
+        self
+    }
+
+    /// Its answer goes by pages of at most `most` entries: `limit`, `cursor`, and a `Link` to the next.
+    pub(crate) fn paged(mut self, most: u64) -> Self {
+        let limit = param("limit", ParamKind::Whole(1, most), "Entries of one page");
+        self.query.extend([limit, CURSOR]);
+        self
+    }
+
+    /// `fields=` picks among the fields of its JSON.
+    pub(crate) fn selectable(mut self) -> Self {
+        self.is_selectable = true;
+        self.query.push(FIELDS);
+        self
+    }
+
+    /// It reads a body of this shape.
+    pub(crate) fn reads<T: ToSchema>(mut self) -> Self {
+        self.about.reads = Some(Shape::of::<T>());
+        self
+    }
+
+    /// It gives JSON of this shape.
+    pub(crate) fn gives<T: ToSchema>(mut self) -> Self {
+        self.about.gives = Gives::Json(Shape::of::<T>());
+        self
+    }
+
+    /// It gives something else than JSON.
+    #[allow(dead_code, reason = "what routes may choose from")]
+    pub(crate) fn gives_other(mut self, content_type: &'static str) -> Self {
+        self.about.gives = Gives::Other(content_type);
+        self
+    }
+
+    /// It answers with another status than 200.
+    pub(crate) fn answers(mut self, status: StatusCode) -> Self {
+        self.about.status = status;
+        self
+    }
+
+    /// The request is one that this route takes: the role, the parameters, the body's type.
+    fn admit(&self, call: &Call) -> Result<(), Problem> {
+        call.who.may(self.access)?;
+        call.query.only(&self.query)?;
+        check_content_type(call, self.takes)
     }
 }
 
@@ -80,8 +175,8 @@ impl<S: Send + Sync + 'static> Table<S> {
     }
 
     /// All routes, for tests and documents that must not miss one.
-    pub(crate) fn routes(&self) -> impl Iterator<Item = (&Method, &'static str)> {
-        self.routes.iter().map(|route| (&route.method, route.path))
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route<S>> {
+        self.routes.iter().map(|route| &**route)
     }
 
     fn at<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Arc<Route<S>>> {
@@ -133,14 +228,15 @@ impl<S: Send + Sync + 'static> Table<S> {
     }
 
     /// Fills tide's routing table.
-    pub(crate) fn mount(self: Arc<Self>, state: Arc<S>) -> tide::Server<()> {
+    pub(crate) fn mount(self: Arc<Self>, state: Arc<S>, clock: Clock) -> tide::Server<()> {
+        let repeats = Arc::new(Repeats::new(clock));
         let mut app = tide::new();
         for route in &self.routes {
-            let (route, state) = (route.clone(), state.clone());
+            let (route, state, repeats) = (route.clone(), state.clone(), repeats.clone());
             let method = route.method.as_str().parse().expect("the methods of our routes are known to http-types");
             app.at(route.path).method(method, move |request: tide::Request<()>| {
-                let (route, state) = (route.clone(), state.clone());
-                async move { Ok(carry(run(&route, state, request).await)) }
+                let (route, state, repeats) = (route.clone(), state.clone(), repeats.clone());
+                async move { Ok(carry(run(&route, state, &repeats, request).await)) }
             });
         }
         for path in ["/", "*"] {
@@ -154,14 +250,31 @@ impl<S: Send + Sync + 'static> Table<S> {
     }
 }
 
-async fn run<S>(route: &Route<S>, state: Arc<S>, mut request: tide::Request<()>) -> Result<Reply, Problem> {
+async fn run<S>(
+    route: &Route<S>,
+    state: Arc<S>,
+    repeats: &Arc<Repeats>,
+    mut request: tide::Request<()>,
+) -> Result<Reply, Problem> {
     let mut call = take(&mut request)?;
     if let Ok(raw) = request.param("id") {
         call.id = crate::path::decode(raw, false).map_err(|why| Problem::malformed(format!("the path {why}")))?;
     }
-    check_content_type(&call, route.takes)?;
+    route.admit(&call)?;
+    let turn = match repeats.look_up(&call)? {
+        First::Plain => None,
+        First::Keyed(turn) => Some(turn),
+        First::Known(reply) => return Ok(reply),
+    };
+    let finish = Finish::of(&call, route.is_selectable);
     match caught((route.run)(state, call)).await {
-        Ok(result) => result,
+        Ok(result) => {
+            let reply = finish.apply(result?)?;
+            if let Some(turn) = turn {
+                turn.done(&reply);
+            }
+            Ok(reply)
+        }
         Err(panic) => Err(Problem::internal().because(format!("panic: {}", text_of(panic.as_ref())))),
     }
 }

@@ -31,6 +31,39 @@ pub enum ManagedBy {
     Config,
 }
 
+/// What somebody may do; each may also do what those before it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Look at everything that is measured.
+    #[default]
+    Viewer,
+    /// Change what is measured.
+    Operator,
+    /// Say who may, and look after the product.
+    Admin,
+}
+
+impl Role {
+    /// All, from the least.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The name at every door.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
 /// A destination as the user describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DestinationSpec {

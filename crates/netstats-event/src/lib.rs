@@ -31,7 +31,7 @@ pub use codec::{DecodeError, EncodeError, decode, encode};
 pub use columns::{Column, ColumnWriter, Columns};
 pub use config::{
     ConfigApplied, DestinationAdded, DestinationChanged, DestinationRemoved, DestinationSpec, JobAdded, JobChanged,
-    JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, WeeklyHours, WeeklySpan,
+    JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, Role, WeeklyHours, WeeklySpan,
 };
 pub use event::{Envelope, Event, Family, Kind};
 pub use id::{DestinationId, JobId, Position};

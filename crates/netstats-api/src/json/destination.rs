@@ -4,12 +4,14 @@ use netstats_event::{DestinationId, DestinationSpec, ManagedBy};
 use netstats_inventory::Destination;
 use netstats_series::{DestinationLatest, Status};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Fields, Json, Time};
 use crate::problem::Problem;
 
 /// A destination on its way out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Destination)]
 pub(crate) struct DestinationJson<'a> {
     id: u32,
     name: &'a str,
@@ -27,7 +29,8 @@ pub(crate) struct DestinationJson<'a> {
 }
 
 /// When an entry came about; a description alone has none.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
 pub(crate) struct HistoryJson {
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
@@ -35,7 +38,8 @@ pub(crate) struct HistoryJson {
 }
 
 /// How a destination does.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Latest)]
 struct LatestJson<'a> {
     status: &'static str,
     since: Option<Time>,
@@ -46,6 +50,7 @@ struct LatestJson<'a> {
     position: Option<u64>,
     error: Option<&'a str>,
     #[serde(serialize_with = "millis")]
+    #[schema(value_type = Vec<Option<f64>>)]
     recent: &'a [Option<u32>],
 }
 
@@ -116,6 +121,46 @@ impl<'a> DestinationJson<'a> {
         });
         json
     }
+}
+
+/// A destination as a client describes it, for the OpenAPI document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that `read_destination` reads field by field")]
+pub(crate) struct DestinationInput {
+    /// Unique, whatever its case; not all digits.
+    #[schema(min_length = 1, max_length = 128, examples("gateway"))]
+    name: String,
+    /// Address or host name.
+    #[schema(min_length = 1, max_length = 253, examples("192.0.2.1", "www.example.com"))]
+    host: String,
+    #[schema(minimum = 1)]
+    port: Option<u16>,
+    #[schema(max_length = 128)]
+    display_name: Option<String>,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    /// `active` or `paused`.
+    #[schema(examples("active"))]
+    status: Option<String>,
+}
+
+/// Some fields of a destination; null takes one away.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that is merged into what is there")]
+pub(crate) struct DestinationPatch {
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    #[schema(min_length = 1, max_length = 253)]
+    host: Option<String>,
+    #[schema(minimum = 1)]
+    port: Option<u16>,
+    #[schema(max_length = 128)]
+    display_name: Option<String>,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    status: Option<String>,
 }
 
 /// What a GET shows and a PUT may give back without meaning anything by it.

@@ -3,6 +3,7 @@
 use netstats_event::{JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
 use netstats_inventory::{Inventory, Job};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::destination::{HistoryJson, managed_by};
 use super::options::{OptionsJson, read_options};
@@ -12,7 +13,8 @@ use crate::problem::Problem;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A job on its way out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(crate) struct JobJson<'a> {
     id: u32,
     name: &'a str,
@@ -39,7 +41,8 @@ pub(crate) struct JobJson<'a> {
 }
 
 /// What a job is doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = JobState)]
 pub(crate) struct StateJson {
     pub(crate) name: &'static str,
     pub(crate) since: Time,
@@ -47,13 +50,15 @@ pub(crate) struct StateJson {
     pub(crate) next_run: Option<Time>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ActiveHours)]
 struct HoursJson<'a> {
     time_zone: &'a str,
     spans: Vec<SpanJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ActiveSpan)]
 struct SpanJson {
     day: &'static str,
     from: String,
@@ -109,6 +114,76 @@ impl<'a> JobJson<'a> {
             history: None,
         }
     }
+}
+
+/// A job as a client describes it, for the OpenAPI document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that `read_job` reads field by field")]
+pub(crate) struct JobInput {
+    /// Unique, whatever its case; not all digits.
+    #[schema(min_length = 1, max_length = 128, examples("internet"))]
+    name: String,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    enabled: Option<bool>,
+    /// As `30s`, `5m`, `1h`; or `interval_s`.
+    #[schema(examples("60s"))]
+    interval: Option<String>,
+    interval_s: Option<u32>,
+    /// ping, packet_loss, jitter, traceroute, dns, bandwidth, tcp, http.
+    #[schema(min_items = 1)]
+    metrics: Vec<String>,
+    /// Names or ids.
+    #[schema(value_type = Option<Vec<Object>>)]
+    destinations: Option<Vec<String>>,
+    destination_ids: Option<Vec<u32>>,
+    destination_tags: Option<Vec<String>>,
+    start_time: Option<Time>,
+    end_time: Option<Time>,
+    #[schema(value_type = Option<HoursJson<'static>>)]
+    active_hours: Option<()>,
+    packets: Option<u16>,
+    spacing_ms: Option<u32>,
+    timeout_ms: Option<u32>,
+    /// Options of each probe, under its name; what is left out has its default.
+    #[schema(value_type = Option<Object>)]
+    options: Option<()>,
+}
+
+/// Some fields of a job; null takes one away.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that is merged into what is there")]
+pub(crate) struct JobPatch {
+    /// Unique, whatever its case; not all digits.
+    #[schema(min_length = 1, max_length = 128, examples("internet"))]
+    name: Option<String>,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    enabled: Option<bool>,
+    /// As `30s`, `5m`, `1h`; or `interval_s`.
+    #[schema(examples("60s"))]
+    interval: Option<String>,
+    interval_s: Option<u32>,
+    /// ping, packet_loss, jitter, traceroute, dns, bandwidth, tcp, http.
+    #[schema(min_items = 1)]
+    metrics: Option<Vec<String>>,
+    /// Names or ids.
+    #[schema(value_type = Option<Vec<Object>>)]
+    destinations: Option<Vec<String>>,
+    destination_ids: Option<Vec<u32>>,
+    destination_tags: Option<Vec<String>>,
+    start_time: Option<Time>,
+    end_time: Option<Time>,
+    #[schema(value_type = Option<HoursJson<'static>>)]
+    active_hours: Option<()>,
+    packets: Option<u16>,
+    spacing_ms: Option<u32>,
+    timeout_ms: Option<u32>,
+    /// Options of each probe, under its name; what is left out has its default.
+    #[schema(value_type = Option<Object>)]
+    options: Option<()>,
 }
 
 /// What a GET shows and a PUT may give back without meaning anything by it.

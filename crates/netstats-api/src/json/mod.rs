@@ -8,8 +8,8 @@ mod options;
 mod read;
 mod time;
 
-pub(crate) use destination::{DestinationJson, read_destination};
+pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
 pub(crate) use event::update_text;
-pub(crate) use job::{JobJson, StateJson, read_job};
+pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_job};
 pub(crate) use read::{Fields, Json, parse};
 pub(crate) use time::{Time, parse_time};

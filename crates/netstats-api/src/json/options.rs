@@ -5,6 +5,7 @@ use netstats_event::{
     PingOptions, ProbeOptions, TcpOptions, TracerouteOptions, TracerouteProtocol,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Fields, Json};
 use crate::problem::Problem;
@@ -39,7 +40,7 @@ words!(engine, BandwidthEngine, "responder" = Responder, "ndt7" = Ndt7, "iperf3"
 words!(direction, BandwidthDirection, "both" = Both, "down" = Down, "up" = Up);
 
 /// All options on their way out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OptionsJson<'a> {
     ping: PingJson<'a>,
     traceroute: TracerouteJson,
@@ -49,7 +50,7 @@ pub(crate) struct OptionsJson<'a> {
     http: HttpJson<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PingJson<'a> {
     packets: u16,
     spacing_ms: u32,
@@ -61,7 +62,7 @@ struct PingJson<'a> {
     family: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TracerouteJson {
     protocol: &'static str,
     max_hops: u8,
@@ -72,7 +73,7 @@ struct TracerouteJson {
     family: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DnsJson<'a> {
     name: Option<&'a str>,
     server: Option<&'a str>,
@@ -84,7 +85,7 @@ struct DnsJson<'a> {
     random_prefix: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BandwidthJson<'a> {
     engine: &'static str,
     port: Option<u16>,
@@ -96,14 +97,14 @@ struct BandwidthJson<'a> {
     credential: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TcpJson {
     port: Option<u16>,
     timeout_ms: u32,
     family: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HttpJson<'a> {
     tls: bool,
     port: Option<u16>,

@@ -9,8 +9,7 @@ use crate::reply::Reply;
 use crate::route::Call;
 
 /// `POST /api/config/reload`
-pub(crate) async fn reload(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&[])?;
+pub(crate) async fn reload(app: Arc<App>, _: Call) -> Result<Reply, Problem> {
     let Some(hook) = app.context.reload.clone() else {
         return Err(Problem::not_found("this server was started without a config file"));
     };

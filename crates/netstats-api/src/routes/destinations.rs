@@ -10,11 +10,14 @@ use netstats_event::{DestinationId, Event, Timestamp};
 use netstats_inventory::{Command, Destination, Inventory, is_active};
 use netstats_series::DestinationLatest;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::{App, position_only};
 use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
+use crate::declare::{Param, ParamKind, param};
 use crate::json::{DestinationJson, parse, read_destination};
+use crate::limits::MAX_LIST;
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
@@ -53,7 +56,7 @@ pub(crate) fn is_stale(last_at: Option<Timestamp>, interval_s: Option<u32>, now:
 }
 
 fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
-    Reply::new(StatusCode::OK).body(JSON, bytes_of(app, inventory, destination, app.now()))
+    Reply::new(StatusCode::OK).body(JSON, bytes_of(app, inventory, destination, app.now())).version(destination.changed)
 }
 
 fn bytes_of(app: &App, inventory: &Inventory, destination: &Destination, now: Timestamp) -> Vec<u8> {
@@ -91,55 +94,64 @@ impl Latest {
     }
 }
 
+/// A list of destinations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Destinations)]
+pub(crate) struct DestinationList<'a> {
+    items: Vec<DestinationJson<'a>>,
+    position: u64,
+}
+
+pub(crate) const TAG: Param = param("tag", ParamKind::Text, "Only those that carry this tag");
+pub(crate) const STATUS: Param = param("status", ParamKind::Word(&["active", "paused"]), "Only those of this status");
+
 /// `GET /api/destinations`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    #[derive(Serialize)]
-    struct List<'a> {
-        items: Vec<DestinationJson<'a>>,
-        position: u64,
-    }
-    call.query.only(&["tag", "status"])?;
-    let paused = match call.query.get("status") {
-        None => None,
-        Some("active") => Some(false),
-        Some("paused") => Some(true),
-        Some(other) => {
-            return Err(Problem::invalid(format!("status is {other:?}")).field("status").accepted("active, paused"));
-        }
-    };
+    let paused = call.query.get("status").map(|status| status == "paused");
     let tag = call.query.get("tag");
-    let make = || {
+    let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
+    let past = call.inventory_as_of(&app).await?;
+    let mut next = None;
+    let mut make = || {
         let position = app.visible().0;
-        let inventory = app.context.inventory.current();
-        let latest = Latest::now(&app, &inventory);
-        let items = inventory
+        let inventory = past.clone().unwrap_or_else(|| app.context.inventory.current());
+        let latest = past.is_none().then(|| Latest::now(&app, &inventory));
+        let json = |d| latest.as_ref().map_or_else(|| DestinationJson::plain(d), |latest| latest.json(d));
+        let mut found = inventory
             .destinations
             .values()
+            .filter(|d| u64::from(d.id.0) > after)
             .filter(|d| tag.is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
-            .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused))
-            .map(|destination| latest.json(destination))
-            .collect();
-        to_bytes(&List { items, position })
+            .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused));
+        let items: Vec<_> = found.by_ref().take(limit).collect();
+        next = found.next().and(items.last().map(|last| last.id));
+        to_bytes(&DestinationList { items: items.into_iter().map(|d| json(d)).collect(), position })
     };
-    let bytes = match (tag, paused) {
-        (None, None) => app.bodies.get(&app, Asked::Destinations, |_| (make(), None)),
-        _ => make().into(),
-    };
-    Ok(Reply::new(StatusCode::OK).body(JSON, bytes))
+    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
+    let is_whole = is_plain && app.context.inventory.current().destinations.len() <= limit;
+    let bytes = if is_whole { app.bodies.get(&app, Asked::Destinations, |_| (make(), None)) } else { make().into() };
+    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
+    Ok(match next {
+        Some(next) => call.with_next(reply, next),
+        None => reply,
+    })
 }
 
 /// `GET /api/destinations/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&[])?;
+    if let Some(inventory) = call.inventory_as_of(&app).await? {
+        let destination = find(&inventory, &call.id)?;
+        return Ok(Reply::json(&DestinationJson::plain(destination)).version(destination.changed));
+    }
     let inventory = app.context.inventory.current();
     let destination = find(&inventory, &call.id)?;
     let make = |now| (bytes_of(&app, &inventory, destination, now), None);
-    Ok(Reply::new(StatusCode::OK).body(JSON, app.bodies.get(&app, Asked::Destination(destination.id.0), make)))
+    let bytes = app.bodies.get(&app, Asked::Destination(destination.id.0), make);
+    Ok(Reply::new(StatusCode::OK).body(JSON, bytes).version(destination.changed))
 }
 
 /// `POST /api/destinations`
 pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let spec = read_destination(&parse(&call.body)?)?;
     let done = carry_out(&app, app.meta(&call), |_| Ok(Command::AddDestination(spec.clone()))).await?;
     let added = done.events.iter().find_map(|event| match event {
@@ -164,21 +176,23 @@ fn after(app: &App, done: &Done, id: DestinationId) -> Result<Reply, Problem> {
 
 /// `PUT /api/destinations/{id}`
 pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let spec = read_destination(&parse(&call.body)?)?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
-    let wish = |_: &Inventory| Ok(Command::ChangeDestination { id, spec: spec.clone() });
+    let wish = |state: &Inventory| {
+        call.if_match(find(state, &id.to_string())?.changed)?;
+        Ok(Command::ChangeDestination { id, spec: spec.clone() })
+    };
     let done = carry_out(&app, app.meta(&call), wish).await?;
     after(&app, &done, id)
 }
 
 /// `PATCH /api/destinations/{id}`: JSON Merge Patch (RFC 7396).
 pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let patch = parse(&call.body)?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
+        call.if_match(current.changed)?;
         let mut json = parse(&serde_json::to_vec(&DestinationJson::plain(current)).map_err(|_| Problem::internal())?)?;
         json.merge(patch.clone());
         Ok(Command::ChangeDestination { id, spec: read_destination(&json)? })
@@ -189,8 +203,11 @@ pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `DELETE /api/destinations/{id}`
 pub(crate) async fn remove(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
-    let done = carry_out(&app, app.meta(&call), |_| Ok(Command::RemoveDestination { id })).await?;
+    let wish = |state: &Inventory| {
+        call.if_match(find(state, &id.to_string())?.changed)?;
+        Ok(Command::RemoveDestination { id })
+    };
+    let done = carry_out(&app, app.meta(&call), wish).await?;
     position_only(done.position)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{CollectorReport, PrivilegesReport, ProblemReport};
@@ -12,8 +13,9 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Call;
 
-#[derive(Serialize)]
-struct Health {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Health)]
+pub(crate) struct HealthJson {
     status: &'static str,
     version: &'static str,
     started_at: Time,
@@ -25,14 +27,14 @@ struct Health {
     problems: Vec<ProblemReport>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LogHealth {
     first: u64,
     last: u64,
     head: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ProjectorHealth {
     name: &'static str,
     position: u64,
@@ -41,8 +43,7 @@ struct ProjectorHealth {
 }
 
 /// `GET /api/health`
-pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&[])?;
+pub(crate) async fn show(app: Arc<App>, _: Call) -> Result<Reply, Problem> {
     let head = app.context.journal.head();
     let report = (app.context.report)();
     let projectors: Vec<_> = app
@@ -71,7 +72,7 @@ pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         (false, false) => "degraded",
         (false, true) => "ok",
     };
-    let health = Health {
+    let health = HealthJson {
         status,
         version: app.context.version,
         started_at: Time(app.started_at),

@@ -7,11 +7,13 @@ use hyper::header::{HeaderValue, LOCATION};
 use netstats_event::{Event, JobId, Timestamp};
 use netstats_inventory::{Command, Inventory, Job, JobState, job_status};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::{App, position_only};
 use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
 use crate::json::{Fields, JobJson, StateJson, Time, parse, read_job};
+use crate::limits::MAX_LIST;
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
@@ -64,36 +66,55 @@ pub(crate) fn json<'a>(app: &App, inventory: &'a Inventory, job: &'a Job) -> Job
 }
 
 fn body(app: &App, inventory: &Inventory, job: &Job) -> Reply {
-    Reply::json(&json(app, inventory, job))
+    Reply::json(&json(app, inventory, job)).version(job.changed)
+}
+
+/// A list of jobs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Jobs)]
+pub(crate) struct JobList<'a> {
+    items: Vec<JobJson<'a>>,
+    position: u64,
 }
 
 /// `GET /api/jobs`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    #[derive(Serialize)]
-    struct List<'a> {
-        items: Vec<JobJson<'a>>,
-        position: u64,
-    }
-    call.query.only(&["tag"])?;
     let tag = call.query.get("tag");
-    let make = || {
+    let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
+    let past = call.inventory_as_of(&app).await?;
+    let mut next = None;
+    let mut make = || {
         let position = app.visible().0;
-        let inventory = app.context.inventory.current();
-        let items = inventory
+        let inventory = past.clone().unwrap_or_else(|| app.context.inventory.current());
+        let state = |job: &Job| past.is_none().then(|| state(&app, &inventory, job, app.now()));
+        let mut found = inventory
             .jobs
             .values()
-            .filter(|job| tag.is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)))
-            .map(|job| json(&app, &inventory, job))
-            .collect();
-        to_bytes(&List { items, position })
+            .filter(|job| u64::from(job.id.0) > after)
+            .filter(|job| tag.is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)));
+        let items: Vec<_> = found.by_ref().take(limit).collect();
+        next = found.next().and(items.last().map(|last| last.id));
+        to_bytes(&JobList {
+            items: items.into_iter().map(|job| JobJson::new(job, &inventory, state(job))).collect(),
+            position,
+        })
     };
-    let bytes = if tag.is_none() { app.bodies.get(&app, Asked::Jobs, |_| (make(), None)) } else { make().into() };
-    Ok(Reply::new(StatusCode::OK).body(JSON, bytes))
+    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
+    let is_whole = is_plain && app.context.inventory.current().jobs.len() <= limit;
+    let bytes = if is_whole { app.bodies.get(&app, Asked::Jobs, |_| (make(), None)) } else { make().into() };
+    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
+    Ok(match next {
+        Some(next) => call.with_next(reply, next),
+        None => reply,
+    })
 }
 
 /// `GET /api/jobs/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&[])?;
+    if let Some(inventory) = call.inventory_as_of(&app).await? {
+        let job = find(&inventory, &call.id)?;
+        return Ok(Reply::json(&JobJson::new(job, &inventory, None)).version(job.changed));
+    }
     let inventory = app.context.inventory.current();
     let job = find(&inventory, &call.id)?;
     let make = |now| {
@@ -101,7 +122,8 @@ pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         let next_run = state.next_run.map(|next_run| next_run.0);
         (to_bytes(&JobJson::new(job, &inventory, Some(state))), next_run)
     };
-    Ok(Reply::new(StatusCode::OK).body(JSON, app.bodies.get(&app, Asked::Job(job.id.0), make)))
+    let bytes = app.bodies.get(&app, Asked::Job(job.id.0), make);
+    Ok(Reply::new(StatusCode::OK).body(JSON, bytes).version(job.changed))
 }
 
 /// The entry after a command; somebody else may have removed it since.
@@ -114,7 +136,6 @@ fn after(app: &App, done: &Done, id: JobId) -> Result<Reply, Problem> {
 
 /// `POST /api/jobs`
 pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let json = parse(&call.body)?;
     let wish = |state: &Inventory| Ok(Command::AddJob(read_job(&json, state, None)?));
     let done = carry_out(&app, app.meta(&call), wish).await?;
@@ -132,11 +153,11 @@ pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `PUT /api/jobs/{id}`
 pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let json = parse(&call.body)?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
+        call.if_match(current.changed)?;
         Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec))? })
     };
     let done = carry_out(&app, app.meta(&call), wish).await?;
@@ -145,11 +166,11 @@ pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem>
 
 /// `PATCH /api/jobs/{id}`: JSON Merge Patch (RFC 7396).
 pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let patch = parse(&call.body)?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
+        call.if_match(current.changed)?;
         let shown = JobJson::new(current, state, None);
         let mut json = parse(&serde_json::to_vec(&shown).map_err(|_| Problem::internal())?)?;
         json.merge(patch.clone());
@@ -161,9 +182,12 @@ pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `DELETE /api/jobs/{id}`
 pub(crate) async fn remove(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
-    let done = carry_out(&app, app.meta(&call), |_| Ok(Command::RemoveJob { id })).await?;
+    let wish = |state: &Inventory| {
+        call.if_match(find(state, &id.to_string())?.changed)?;
+        Ok(Command::RemoveJob { id })
+    };
+    let done = carry_out(&app, app.meta(&call), wish).await?;
     position_only(done.position)
 }
 
@@ -177,8 +201,17 @@ pub(crate) async fn stop(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     switch(app, call, |id| Command::StopJob { id }).await
 }
 
+/// What may come with a start or a stop.
+#[derive(ToSchema)]
+#[schema(as = Switch)]
+#[expect(dead_code, reason = "the shape of a body that `switch` reads field by field")]
+pub(crate) struct SwitchInput {
+    /// Why, in the caller's own words.
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+}
+
 async fn switch(app: Arc<App>, call: Call, command: fn(JobId) -> Command) -> Result<Reply, Problem> {
-    call.query.only(&["reason"])?;
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let mut meta = app.meta(&call);
     if !call.body.is_empty() {

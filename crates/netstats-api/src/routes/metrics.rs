@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{HeaderValue, LINK};
 use netstats_event::{DestinationId, Event, JobId, Kind, Metric, Position, Timestamp};
 use netstats_export::{Column, JsonStyle, JsonWriter, Line, columns_for, columns_named};
 use netstats_inventory::{Change, Inventory};
 use netstats_series::{Cursor, RawQuery, Row};
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::command::blocking;
-use crate::json::{Time, parse_time};
+use crate::declare::{CURSOR, END_TIME, Param, ParamKind, START_TIME, param};
+use crate::json::Time;
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply};
 use crate::route::Call;
@@ -21,7 +24,27 @@ use crate::route::Call;
 const DEFAULT_ROWS: usize = 10_000;
 /// The time before `end_time` where `start_time` does not say.
 const DEFAULT_SPAN: Duration = Duration::from_secs(24 * 3_600);
-const KNOWN: &[&str] = &["start_time", "end_time", "limit", "cursor", "metric", "destination", "order", "fields"];
+pub(crate) const PARAMS: &[Param] = &[
+    START_TIME,
+    END_TIME,
+    param("limit", ParamKind::Text, "Rows of one page"),
+    CURSOR,
+    param("metric", ParamKind::List, "Only these metrics"),
+    param("destination", ParamKind::List, "Only these destinations, by name or id"),
+    param("order", ParamKind::Word(&["asc", "desc"]), "Oldest first, or newest"),
+    param("fields", ParamKind::List, "These columns, in this order"),
+];
+
+/// A list of rows: an object each, with the columns asked for.
+pub(crate) struct Rows;
+
+impl PartialSchema for Rows {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new().items(crate::openapi::any_object()).into()
+    }
+}
+
+impl ToSchema for Rows {}
 
 /// Where a page ended: after `taken` rows of the event at (slot, position).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +85,6 @@ struct Wanted {
 
 /// `GET /api/jobs/{id}/metrics`
 pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    call.query.only(KNOWN)?;
     let inventory = app.context.inventory.current();
     let (job, metrics) = job_of(&inventory, &call.id)?;
     let wanted = understand(&app, &call, &inventory, job, metrics)?;
@@ -73,13 +95,11 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         answer(&asked, &inventory, wanted)
     })
     .await??;
-    let mut reply = Reply::new(hyper::StatusCode::OK).body(JSON, bytes);
-    if let Some(next) = next
-        && let Ok(link) = HeaderValue::from_str(&format!("<{}>; rel=\"next\"", next_address(&call, next)))
-    {
-        reply = reply.header(LINK, link);
-    }
-    Ok(reply)
+    let reply = Reply::new(hyper::StatusCode::OK).body(JSON, bytes);
+    Ok(match next {
+        Some(next) => call.with_next(reply, next.text()),
+        None => reply,
+    })
 }
 
 /// The job's id and metrics. A removed job's samples are still there, under its id.
@@ -101,12 +121,12 @@ fn understand(
     of_job: Vec<Metric>,
 ) -> Result<Wanted, Problem> {
     let get = |name| call.query.get(name);
-    let to = match get("end_time") {
-        Some(text) => parse_time(text, "end_time")?,
+    let to = match call.time("end_time")? {
+        Some(to) => to,
         // A slot of this very moment is inside.
         None => app.now().plus(Duration::from_secs(1)),
     };
-    let from = get("start_time").map_or_else(|| Ok(to.minus(DEFAULT_SPAN)), |text| parse_time(text, "start_time"))?;
+    let from = call.time("start_time")?.unwrap_or_else(|| to.minus(DEFAULT_SPAN));
     if from >= to {
         return Err(Problem::invalid(format!("start_time is {}, and end_time is {}", Time(from), Time(to)))
             .field("start_time")
@@ -122,13 +142,7 @@ fn understand(
                 .accepted(format!("a whole number from 1 to {most}"))
         })?,
     };
-    let newest_first = match get("order") {
-        None | Some("asc") => false,
-        Some("desc") => true,
-        Some(other) => {
-            return Err(Problem::invalid(format!("order is {other:?}")).field("order").accepted("asc, desc"));
-        }
-    };
+    let newest_first = get("order") == Some("desc");
     let metrics = match get("metric") {
         None => of_job,
         Some(text) => text.split(',').map(|name| metric(name.trim())).collect::<Result<_, _>>()?,
@@ -267,16 +281,4 @@ impl<'a> Names<'a> {
         let position = self.app.context.inventory.changes(None, 1, describes).first()?.position;
         Some(self.app.context.journal.get(&[position]).ok()?.pop()?.event)
     }
-}
-
-/// The same question, from where this page ended.
-fn next_address(call: &Call, next: Page) -> String {
-    let mut address = format!("{}?", call.path);
-    for (name, value) in call.query.pairs().filter(|(name, _)| *name != "cursor") {
-        address.push_str(&crate::path::encode(name));
-        address.push('=');
-        address.push_str(&crate::path::encode(value));
-        address.push('&');
-    }
-    address + "cursor=" + &next.text()
 }

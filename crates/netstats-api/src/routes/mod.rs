@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod destinations;
+pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod metrics;

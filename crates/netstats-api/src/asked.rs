@@ -1,0 +1,139 @@
+//! What handlers read from a call, the same everywhere: times, zones, positions, pages, conditions.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{ETAG, HeaderValue, IF_MATCH, LINK};
+use jiff::tz::TimeZone;
+use netstats_event::{Position, Timestamp};
+use netstats_inventory::Inventory;
+
+use crate::app::App;
+use crate::command::blocking;
+use crate::json::parse_time;
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Asked;
+
+impl Asked {
+    /// The time of a query parameter; none if it is not given.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        self.query.get(name).map(|text| parse_time(text, name)).transpose()
+    }
+
+    /// The time zone of `tz`; UTC if it is not given.
+    #[allow(dead_code, reason = "for the routes of civil days")]
+    pub(crate) fn zone(&self) -> Result<TimeZone, Problem> {
+        let Some(name) = self.query.get("tz") else { return Ok(TimeZone::UTC) };
+        TimeZone::get(name).map_err(|_| {
+            let shown: String = name.chars().take(80).collect();
+            Problem::invalid(format!("there is no time zone {shown:?}"))
+                .field("tz")
+                .accepted("an IANA time zone, as Europe/Berlin or UTC")
+        })
+    }
+
+    /// `limit` of a page; `most` if it is not given.
+    pub(crate) fn limit(&self, most: usize) -> usize {
+        // Its bounds are checked with the route's declaration.
+        self.query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(most).min(most)
+    }
+
+    /// The number that `cursor` of a page holds: where the page before ended.
+    pub(crate) fn cursor(&self) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.query.get("cursor") else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            Problem::invalid("cursor is not one of ours")
+                .field("cursor")
+                .hint("follow the address in the Link header as it is, or leave the cursor out")
+        })
+    }
+
+    /// The answer with a `Link` to the page after `cursor`: the same question, from where this page ended.
+    pub(crate) fn with_next(&self, reply: Reply, cursor: impl std::fmt::Display) -> Reply {
+        let mut address = format!("<{}?", self.path);
+        for (name, value) in self.query.pairs().filter(|(name, _)| *name != "cursor") {
+            address.push_str(&crate::path::encode(name));
+            address.push('=');
+            address.push_str(&crate::path::encode(value));
+            address.push('&');
+        }
+        match HeaderValue::from_str(&format!("{address}cursor={cursor}>; rel=\"next\"")) {
+            Ok(link) => reply.header(LINK, link),
+            Err(_) => reply,
+        }
+    }
+
+    /// Refuses a change of something that is not any more what the caller saw: `version` is the position of the event
+    /// that made it what it is.
+    pub(crate) fn if_match(&self, version: Position) -> Result<(), Problem> {
+        let Some(tags) = self.headers.get(IF_MATCH) else { return Ok(()) };
+        let current = format!("v{version}");
+        let tags = tags.to_str().unwrap_or_default();
+        let is_met = crate::finish::listed(tags).any(|tag| {
+            let version = tag.split_once('.').map_or(tag, |(version, _)| version);
+            version == "*" || version == current
+        });
+        if is_met {
+            return Ok(());
+        }
+        let problem = Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "changed-meanwhile",
+            format!("somebody changed this since you read it: it is at version {current} now"),
+        )
+        .field("if-match")
+        .accepted(format!("\"{current}\""))
+        .hint("read it again, and send the ETag of that answer");
+        Err(match HeaderValue::from_str(&format!("\"{current}\"")) {
+            Ok(tag) => problem.header(ETAG, tag),
+            Err(_) => problem,
+        })
+    }
+
+    /// The position of `as_of`: a position as it is, or the last one recorded at or before a time. None if it is not
+    /// given: as of now.
+    pub(crate) async fn as_of(&self, app: &Arc<App>) -> Result<Option<Position>, Problem> {
+        let Some(text) = self.query.get("as_of") else { return Ok(None) };
+        let head = app.visible();
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return match text.parse() {
+                Ok(position) if position <= head.0 => Ok(Some(Position(position))),
+                _ => Err(Problem::invalid(format!("as_of is {text}, and the last position is {head}"))
+                    .field("as_of")
+                    .accepted(format!("a position from 0 to {head}, or a time"))),
+            };
+        }
+        let at = parse_time(text, "as_of").map_err(|problem| {
+            let accepted = problem.accepted.clone().unwrap_or_default();
+            problem.accepted(format!("a position, or {accepted}"))
+        })?;
+        let app = app.clone();
+        blocking(move || position_at(&app, at, head)).await?.map(Some)
+    }
+
+    /// Destinations and jobs as they were at `as_of`; none if it is not given.
+    pub(crate) async fn inventory_as_of(&self, app: &Arc<App>) -> Result<Option<Arc<Inventory>>, Problem> {
+        let Some(position) = self.as_of(app).await? else { return Ok(None) };
+        let app = app.clone();
+        let read = blocking(move || app.context.inventory.as_of(&*app.context.journal, position)).await?;
+        Ok(Some(read?))
+    }
+}
+
+/// The last position recorded at or before `at`, by halving. Where the clock was set back, recorded times are out of
+/// order, and one of the positions that fit is found.
+fn position_at(app: &App, at: Timestamp, head: Position) -> Result<Position, Problem> {
+    let journal = &app.context.journal;
+    let (mut low, mut high) = (journal.first().0.saturating_sub(1), head.0);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let is_before = journal.get(&[Position(middle)])?.first().is_some_and(|envelope| envelope.recorded_at <= at);
+        if is_before {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(Position(low))
+}
