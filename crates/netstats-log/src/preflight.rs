@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::manifest::{Manifest, Witness};
 
+/// Bytes of a keyspace's list of tables: 33 for each table, of which there are hundreds at most.
+const MAX_LIST_BYTES: u64 = 16 * 1024 * 1024;
+
 /// What must not be opened, and which file it is about.
 pub(crate) struct Refused {
     pub(crate) file: PathBuf,
@@ -43,17 +46,21 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Re
         return Ok(());
     }
     let current = |number: u64| store.join("keyspaces").join(number.to_string()).join("current");
-    if !current(0).exists() {
-        return missing(current(0));
-    }
-    // The newest epoch may have been cut off while it was made: then nothing was ever written to it.
+    // The newest epoch may have been cut off while it was made, and then again while fjall removed what was left of it:
+    // then nothing was ever written to it.
     let witnessed = manifest.epochs.iter().filter(|epoch| epoch.first.0 <= witness.head.last).count();
-    let whole = ours.iter().filter(|number| current(**number).exists()).count();
-    let newest = ours.iter().max();
-    if let Some(cut) = ours.iter().find(|number| !current(**number).exists())
-        && (Some(cut) != newest || whole < witnessed)
-    {
-        return missing(current(*cut));
+    let mut whole = 0;
+    let mut absent = Vec::new();
+    for number in ours.iter().copied().chain([0]) {
+        match check_version(&current(number))? {
+            None if number > 0 => whole += 1,
+            None => {}
+            Some(file) => absent.push((number, file)),
+        }
+    }
+    let newest = ours.iter().max().copied();
+    if let Some((_, file)) = absent.into_iter().find(|(number, _)| Some(*number) != newest || whole < witnessed) {
+        return missing(file);
     }
     if whole < witnessed {
         let error = io::Error::other(format!("{witnessed} keyspaces hold acknowledged events and {whole} are there"));
@@ -85,6 +92,41 @@ fn keyspaces(store: &Path) -> io::Result<Vec<u64>> {
         }
     }
     Ok(numbers)
+}
+
+/// A keyspace's list of tables against the checksum in `current`: fjall does not compare them, and what it makes of a
+/// damaged list may be a panic that no `catch_unwind` survives, or an empty keyspace. Answers which of the two files is
+/// not there.
+///
+/// `current` holds the list's number (u64), its XXH3-128 and the checksum's type (0), little-endian.
+fn check_version(current: &Path) -> Result<Option<PathBuf>, Refused> {
+    let refuse = |file: &Path, why: String| {
+        let error = io::Error::other(format!("{} {why}", file.display()));
+        Refused { file: file.to_owned(), error }
+    };
+    let read = |file: &Path| match read_bounded(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refuse(file, format!("cannot be read: {error}"))),
+    };
+    let Some(bytes) = read(current)? else { return Ok(Some(current.to_owned())) };
+    let parts = bytes.split_first_chunk().and_then(|(number, rest)| Some((number, rest.split_first_chunk()?)));
+    let Some((number, (checksum, [0]))) = parts else { return Err(refuse(current, "is damaged".to_owned())) };
+    let list = current.with_file_name(format!("v{}", u64::from_le_bytes(*number)));
+    let Some(bytes) = read(&list)? else { return Ok(Some(list)) };
+    if xxhash_rust::xxh3::xxh3_128(&bytes) == u128::from_le_bytes(*checksum) {
+        return Ok(None);
+    }
+    Err(refuse(&list, format!("is damaged: its checksum is not the one in {}", current.display())))
+}
+
+/// A small file of the store; one that has grown absurdly is not read.
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    let length = fs::metadata(file)?.len();
+    if length > MAX_LIST_BYTES {
+        return Err(io::Error::other(format!("it holds {length} bytes, at most {MAX_LIST_BYTES} belong in it")));
+    }
+    fs::read(file)
 }
 
 fn has_journal(store: &Path) -> io::Result<bool> {
