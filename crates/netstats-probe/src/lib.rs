@@ -22,7 +22,12 @@
 //! - forgiving: what did not leave this machine is never called loss.
 
 mod capability;
+mod clock;
+mod connect;
+mod datagrams;
+mod dns;
 mod flight;
+mod http;
 mod icmp;
 pub mod limits;
 mod ping;
@@ -31,12 +36,18 @@ mod probe;
 mod probes;
 mod resolve;
 mod surge;
+mod tcp;
+mod tls;
 mod wire;
 
 pub use capability::{Capabilities, IcmpCapability, capabilities};
+pub use dns::DnsProbe;
+pub use http::HttpProbe;
 pub use icmp::{Burst, BurstResult, IcmpTransport, TransportError};
 pub use ping::PingProbe;
 pub use probe::{BoxFuture, Outcome, Probe, Report, Request};
 pub use probes::{Probes, ProbesConfig};
 pub use resolve::{Resolved, Resolver};
 pub use surge::SurgeTransport;
+pub use tcp::TcpProbe;
+pub use tls::Tls;

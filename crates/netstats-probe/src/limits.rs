@@ -16,3 +16,19 @@ pub const MAX_LINGER: Duration = Duration::from_secs(1);
 pub const MAX_PACKETS: u16 = 1_000;
 /// Bursts in the air in one engine.
 pub const MAX_BURSTS: usize = 1 << 20;
+/// Bytes of an HTTP response's head.
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Header fields of an HTTP response.
+pub const MAX_HEADERS: usize = 100;
+/// Bytes of an HTTP body that are read; the rest is left unread.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// Bytes of an HTTP body in which the expected text is looked for.
+pub const MAX_MATCHED_BYTES: usize = 64 << 10;
+/// Redirects followed, whatever the job asks for.
+pub const MAX_REDIRECTS: u8 = 5;
+/// Bytes of a datagram that are read.
+pub const MAX_DATAGRAM_BYTES: usize = 2_048;
+/// Records kept of a DNS answer; more are counted as if they were not there.
+pub const MAX_ANSWERS: usize = 128;
+/// Characters kept of one record's data.
+pub const MAX_ANSWER_CHARS: usize = 1_024;

@@ -63,9 +63,7 @@ impl Probe for PingProbe {
     }
 
     fn run<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Report> {
-        Box::pin(async {
-            self.measure(request).await.unwrap_or_else(|error| Report::failed(error.reason, error.detail))
-        })
+        Box::pin(async { self.measure(request).await.unwrap_or_else(Report::from) })
     }
 }
 

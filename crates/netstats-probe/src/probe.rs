@@ -10,6 +10,8 @@ use netstats_event::{
     ProbeOptions, RouteTraced, SampleFlags, SampleHead, SlotFailed, TcpMeasured, Timestamp,
 };
 
+use crate::TransportError;
+
 /// A boxed future, so that probes can be kept behind `dyn Probe`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -63,6 +65,12 @@ impl Report {
 
     pub(crate) fn of(outcome: Outcome) -> Self {
         Self { outcome, first_sent: None, flags: SampleFlags::default(), answers: Vec::new() }
+    }
+}
+
+impl From<TransportError> for Report {
+    fn from(error: TransportError) -> Self {
+        Self::failed(error.reason, error.detail)
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use netstats_event::ProbeKind;
 
-use crate::{Capabilities, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, capabilities, platform};
+use crate::{
+    Capabilities, DnsProbe, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, TcpProbe, Tls,
+    capabilities, platform,
+};
 
 /// How the probes are set up.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +30,13 @@ impl Probes {
     pub fn open(config: &ProbesConfig) -> Self {
         let own = if config.portable_icmp { None } else { platform::icmp_transport() };
         let icmp: Arc<dyn IcmpTransport> = own.unwrap_or_else(|| Arc::new(SurgeTransport::new()));
-        let resolver = Arc::new(Resolver::system());
-        let mut probes = Self::of(vec![Arc::new(PingProbe::new(Arc::clone(&icmp), resolver))]);
+        let (resolver, tls) = (Arc::new(Resolver::system()), Tls::default());
+        let mut probes = Self::of(vec![
+            Arc::new(PingProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
+            Arc::new(TcpProbe::new(Arc::clone(&resolver))),
+            Arc::new(DnsProbe::new(Arc::clone(&resolver), tls.clone())),
+            Arc::new(HttpProbe::new(resolver, tls)),
+        ]);
         probes.icmp = Some(icmp);
         probes
     }

@@ -4,10 +4,15 @@ use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
-use netstats_event::{AddressFamily, FailReason};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::system_conf::read_system_conf;
+use netstats_event::{AddressFamily, AnswerRecord, DnsFailure, FailReason};
 use tokio::sync::OnceCell;
 
 use crate::TransportError;
+use crate::dns::answer_records;
 use crate::limits::{MAX_ADDRESSES, RESOLVE_TIMEOUT};
 
 /// What a host resolved to.
@@ -21,10 +26,17 @@ pub struct Resolved {
     pub answers: Vec<IpAddr>,
 }
 
+/// What the system's configuration says.
+#[derive(Debug)]
+struct System {
+    resolver: TokioResolver,
+    first_server: Option<IpAddr>,
+}
+
 /// Resolves names through the system's servers and hosts file, without a cache of its own.
 #[derive(Debug)]
 pub struct Resolver {
-    system: OnceCell<Result<TokioResolver, String>>,
+    system: OnceCell<Result<System, String>>,
 }
 
 impl Resolver {
@@ -45,8 +57,7 @@ impl Resolver {
             }
             return Ok(Resolved { address, scope_id, answers: Vec::new() });
         }
-        let resolver = self.system.get_or_init(|| async { open() }).await;
-        let resolver = resolver.as_ref().map_err(|why| fault(FailReason::NameNotResolved, why.clone()))?;
+        let resolver = &self.opened().await?.resolver;
         let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, resolver.lookup_ip(host)).await;
         let lookup = match lookup {
             Ok(Ok(lookup)) => lookup,
@@ -72,20 +83,61 @@ impl Resolver {
         answers.dedup();
         Ok(Resolved { address, scope_id: 0, answers })
     }
+
+    async fn opened(&self) -> Result<&System, TransportError> {
+        let system = self.system.get_or_init(|| async { open() }).await;
+        system.as_ref().map_err(|why| fault(FailReason::NameNotResolved, why.clone()))
+    }
+
+    /// The first server of the system's configuration.
+    pub(crate) async fn first_server(&self) -> Result<IpAddr, TransportError> {
+        let first = self.opened().await?.first_server;
+        first.ok_or_else(|| fault(FailReason::BadOptions, "the system names no DNS server: set `options.dns.server`"))
+    }
+
+    /// A name's records by the system's resolver, with the response code.
+    pub(crate) async fn records(&self, name: &str, kind: &str) -> Result<(u16, Vec<AnswerRecord>), DnsFailure> {
+        let resolver = &self.opened().await.map_err(|_| DnsFailure::Local(0))?.resolver;
+        let record_type: RecordType = kind.parse().map_err(|_| DnsFailure::Malformed)?;
+        // A last dot: the name is whole, no search list is tried.
+        let name = format!("{}.", name.trim_end_matches('.'));
+        match resolver.lookup(name, record_type).await {
+            Ok(lookup) => Ok((0, answer_records(lookup.answers()))),
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Ok((none.response_code.into(), Vec::new())),
+            Err(NetError::Dns(DnsError::ResponseCode(code))) => Ok((code.into(), Vec::new())),
+            Err(NetError::Timeout) => Err(DnsFailure::Timeout),
+            Err(NetError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Err(DnsFailure::Refused)
+            }
+            Err(NetError::Io(error)) => Err(DnsFailure::Local(error.raw_os_error().unwrap_or(0))),
+            Err(NetError::Proto(_)) => Err(DnsFailure::Malformed),
+            Err(_) => Err(DnsFailure::Timeout),
+        }
+    }
+
+    /// The name of an address, by reverse lookup; none if it has none or the system cannot say.
+    pub(crate) async fn name_of(&self, address: IpAddr) -> Option<String> {
+        let lookup = self.opened().await.ok()?.resolver.reverse_lookup(address).await.ok()?;
+        let name = answer_records(lookup.answers()).into_iter().find(|record| record.record_type == "PTR")?;
+        Some(name.data.trim_end_matches('.').to_ascii_lowercase())
+    }
 }
 
 fn fault(reason: FailReason, detail: impl Into<String>) -> TransportError {
     TransportError { reason, detail: detail.into() }
 }
 
-fn open() -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_tokio()
-        .map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?;
-    let options = builder.options_mut();
+fn open() -> Result<System, String> {
+    let (config, mut options) =
+        read_system_conf().map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?;
     // A fresh answer for each run: the schedule is the cache, and a change of answer must be seen.
     options.cache_size = 0;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build().map_err(|error| format!("the resolver cannot be built: {error}"))
+    let first_server = config.name_servers().first().map(|server| server.ip);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
+    let resolver = builder.build().map_err(|error| format!("the resolver cannot be built: {error}"))?;
+    Ok(System { resolver, first_server })
 }
 
 fn fits(address: IpAddr, family: AddressFamily) -> bool {

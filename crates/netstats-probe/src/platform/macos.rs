@@ -33,3 +33,8 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
 pub(crate) fn icmp_transport() -> Option<std::sync::Arc<dyn crate::IcmpTransport>> {
     None
 }
+
+/// The system does not tell how long a handshake took.
+pub(crate) fn handshake_rtt(_: &tokio::net::TcpStream) -> Option<netstats_event::Rtt> {
+    None
+}

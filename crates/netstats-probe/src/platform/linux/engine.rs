@@ -14,13 +14,14 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use netstats_event::{FailReason, IcmpError, MplsLabel, SampleFlags, Transport};
 use tokio::sync::oneshot;
 
 use super::permission_advice;
-use super::socket::{IcmpSocket, Incoming, Notice, Outgoing, wait};
+use super::socket::{Incoming, Notice, Outgoing, ProbeSocket, wait};
+use crate::clock::{now, wall_ns};
 use crate::flight::Flight;
 use crate::icmp::is_delay_felt;
 use crate::limits::{MAX_BURSTS, MIN_PAYLOAD_BYTES};
@@ -134,18 +135,6 @@ fn bell() -> io::Result<File> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a probe reads the monotonic clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Nanoseconds of the clock that the kernel stamps packets with.
-#[expect(clippy::disallowed_methods, reason = "kernel time stamps are wall time; steps are looked for and flagged")]
-fn wall_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 /// A burst in the air.
 struct Air {
     burst: Burst,
@@ -175,7 +164,7 @@ struct Queued {
 
 /// A socket with what goes through it.
 struct Channel {
-    socket: IcmpSocket,
+    socket: ProbeSocket,
     bytes: Vec<u8>,
     queue: Vec<Queued>,
     /// Who sent each of the last 65,536 packets, by sequence number.
@@ -294,7 +283,7 @@ impl Engine {
 
     fn open(&self, is_v6: bool, dont_fragment: bool, index: usize) -> Result<Channel, TransportError> {
         let id = self.key.id().wrapping_add(index as u16).max(1);
-        let socket = IcmpSocket::open(is_v6, dont_fragment, id).map_err(|error| {
+        let socket = ProbeSocket::open(is_v6, dont_fragment, id).map_err(|error| {
             let family = if is_v6 { "IPv6" } else { "IPv4" };
             match error.kind() {
                 io::ErrorKind::PermissionDenied => TransportError {
@@ -533,6 +522,7 @@ impl Channel {
         self.sequence = self.sequence.wrapping_add(1);
         let out = Outgoing {
             address: burst.address,
+            port: 0,
             scope_id: burst.scope_id,
             ttl: burst.ttls.get(usize::from(air.next)).copied(),
             dscp: burst.dscp,
@@ -680,7 +670,7 @@ impl Intake<'_> {
                     air.flight.stamped(token.index(), stamp);
                 }
             }
-            Notice::Error { icmp_type, icmp_code, from, destination, packet, stamp } => {
+            Notice::Error { icmp_type, icmp_code, from, destination, packet, stamp, .. } => {
                 let Some((_, sequence, payload)) = icmp::parse_own_request(packet) else { return };
                 let error = IcmpError { icmp_type, icmp_code, from };
                 let (at, is_kernel) = stamp.map_or_else(|| (wall_ns(), false), |stamp| (stamp, true));

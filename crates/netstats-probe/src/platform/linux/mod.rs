@@ -2,6 +2,11 @@
 
 mod engine;
 mod socket;
+mod tcp;
+mod udp;
+
+pub(crate) use tcp::{handshake_rtt, retransmits};
+pub(crate) use udp::Datagrams;
 
 use std::io;
 use std::sync::Arc;

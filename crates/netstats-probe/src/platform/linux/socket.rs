@@ -1,4 +1,4 @@
-//! One ICMP socket with kernel time stamps, read and written in batches.
+//! One ICMP or UDP socket with kernel time stamps, read and written in batches.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t, timespec};
 use netstats_event::Transport;
-use socket2::Socket;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::open_icmp;
 
@@ -21,6 +24,8 @@ const CONTROL_BYTES: usize = 256;
 const RECEIVE_BUFFER: c_int = 16 << 20;
 const SEND_BUFFER: c_int = 4 << 20;
 
+const IP_RECVERR_RFC4884: c_int = 26;
+const IPV6_RECVERR_RFC4884: c_int = 31;
 const SOL_RAW: c_int = 255;
 const ICMP_FILTER: c_int = 1;
 const ICMP6_FILTER: c_int = 1;
@@ -34,6 +39,8 @@ const STAMPS: c_int = (libc::SOF_TIMESTAMPING_TX_SOFTWARE
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outgoing {
     pub(super) address: IpAddr,
+    /// UDP port; 0 for ICMP.
+    pub(super) port: u16,
     pub(super) scope_id: u32,
     pub(super) ttl: Option<u8>,
     pub(super) dscp: Option<u8>,
@@ -65,11 +72,19 @@ pub(super) enum Notice<'a> {
         from: Option<IpAddr>,
         destination: IpAddr,
         packet: &'a [u8],
+        /// Where in `packet` extensions begin (RFC 4884), where the kernel has found them.
+        extensions: Option<u16>,
         stamp: Option<i64>,
     },
 }
 
-pub(super) struct IcmpSocket {
+impl AsRawFd for ProbeSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd()
+    }
+}
+
+pub(super) struct ProbeSocket {
     socket: Socket,
     pub(super) transport: Transport,
     is_v6: bool,
@@ -91,6 +106,18 @@ struct Arena {
     messages: Vec<mmsghdr>,
 }
 
+impl Arena {
+    fn new(batch: usize) -> Box<Self> {
+        Box::new(Self {
+            buffers: vec![[0; RECEIVE_BYTES]; batch],
+            controls: vec![Control([0; CONTROL_BYTES]); batch],
+            names: vec![blank(); batch],
+            vectors: vec![blank(); batch],
+            messages: vec![blank(); batch],
+        })
+    }
+}
+
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 struct Control([u8; CONTROL_BYTES]);
@@ -109,7 +136,7 @@ fn blank<T: Copy>() -> T {
     unsafe { zeroed() }
 }
 
-impl IcmpSocket {
+impl ProbeSocket {
     pub(super) fn open(is_v6: bool, dont_fragment: bool, raw_id: u16) -> io::Result<Self> {
         let (socket, transport) = open_icmp(is_v6)?;
         socket.set_nonblocking(true)?;
@@ -158,14 +185,41 @@ impl IcmpSocket {
         if !has_stamps {
             set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1)?;
         }
-        let arena = Box::new(Arena {
-            buffers: vec![[0; RECEIVE_BYTES]; BATCH],
-            controls: vec![Control([0; CONTROL_BYTES]); BATCH],
-            names: vec![blank(); BATCH],
-            vectors: vec![blank(); BATCH],
-            messages: vec![blank(); BATCH],
-        });
-        Ok(Self { socket, transport, is_v6, id, has_stamps, dropped: 0, arena })
+        Ok(Self { socket, transport, is_v6, id, has_stamps, dropped: 0, arena: Arena::new(BATCH) })
+    }
+
+    /// A UDP socket that moves `batch` messages at a time. It is told of ICMP errors (`IP_RECVERR`), extensions of
+    /// theirs included (RFC 4884) where the kernel knows how.
+    pub(super) fn udp(is_v6: bool, batch: usize) -> io::Result<Self> {
+        let domain = if is_v6 { Domain::IPV6 } else { Domain::IPV4 };
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        let fd = socket.as_raw_fd();
+        let (level, errors, extensions) = if is_v6 {
+            (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, IPV6_RECVERR_RFC4884)
+        } else {
+            (libc::IPPROTO_IP, libc::IP_RECVERR, IP_RECVERR_RFC4884)
+        };
+        set(fd, level, errors, &1)?;
+        let _ = set(fd, level, extensions, &1);
+        let has_stamps = set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &STAMPS).is_ok();
+        if !has_stamps {
+            set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1)?;
+        }
+        let arena = Arena::new(batch.min(BATCH));
+        Ok(Self { socket, transport: Transport::Udp, is_v6, id: 0, has_stamps, dropped: 0, arena })
+    }
+
+    /// The socket with tokio to wait on it, for messages and for its error queue.
+    #[expect(unsafe_code, reason = "tokio wants a descriptor that stays open")]
+    pub(super) fn into_async(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the socket owns its descriptor, and closes it only when it is dropped, after the registration.
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE | Interest::ERROR) }.map_err(io::Error::from)
+    }
+
+    /// The socket itself, to bind or connect it.
+    pub(super) const fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -185,17 +239,17 @@ impl IcmpSocket {
         let _ = self.socket.take_error();
     }
 
-    /// Sends as many of these as the system takes, in order; at most [`BATCH`].
+    /// Sends as many of these as the system takes, in order; at most a batch.
     ///
     /// # Errors
     /// The first one was refused.
     #[expect(unsafe_code, reason = "sendmmsg")]
     pub(super) fn send(&mut self, bytes: &[u8], packets: &[Outgoing]) -> io::Result<usize> {
-        let count = packets.len().min(BATCH);
         let fd = self.fd();
         let arena = &mut *self.arena;
+        let count = packets.len().min(arena.messages.len());
         for (at, packet) in packets[..count].iter().enumerate() {
-            let name_bytes = put_name(&mut arena.names[at], packet.address, packet.scope_id);
+            let name_bytes = put_name(&mut arena.names[at], packet);
             let control_bytes = put_options(&mut arena.controls[at], packet);
             let body = &bytes[packet.start..packet.end];
             arena.vectors[at] = iovec { iov_base: body.as_ptr().cast_mut().cast(), iov_len: body.len() };
@@ -248,7 +302,7 @@ impl IcmpSocket {
                 });
                 take(incoming);
             }
-            if count < BATCH {
+            if count < self.arena.messages.len() {
                 return Ok(());
             }
         }
@@ -259,6 +313,7 @@ impl IcmpSocket {
     /// # Errors
     /// The socket cannot be read.
     pub(super) fn notices(&mut self, mut take: impl FnMut(Notice<'_>)) -> io::Result<()> {
+        let is_rfc4884 = self.transport == Transport::Udp;
         loop {
             let count = self.receive_batch(libc::MSG_ERRQUEUE)?;
             for at in 0..count {
@@ -289,12 +344,26 @@ impl IcmpSocket {
                         let Some(destination) = name(&self.arena.names[at]) else { continue };
                         let packet = &self.arena.buffers[at][..(message.msg_len as usize).min(RECEIVE_BYTES)];
                         let (icmp_type, icmp_code) = (error.ee_type, error.ee_code);
-                        take(Notice::Error { icmp_type, icmp_code, from, destination, packet, stamp: when });
+                        // `ee_data` holds `struct sock_ee_data_rfc4884`: length of the quoted packet, flags.
+                        let extensions = is_rfc4884
+                            .then(|| {
+                                u16::from_ne_bytes([error.ee_data.to_ne_bytes()[0], error.ee_data.to_ne_bytes()[1]])
+                            })
+                            .filter(|offset| *offset > 0);
+                        take(Notice::Error {
+                            icmp_type,
+                            icmp_code,
+                            from,
+                            destination,
+                            packet,
+                            extensions,
+                            stamp: when,
+                        });
                     }
                     _ => {}
                 }
             }
-            if count < BATCH {
+            if count < self.arena.messages.len() {
                 return Ok(());
             }
         }
@@ -304,7 +373,7 @@ impl IcmpSocket {
     fn receive_batch(&mut self, flags: c_int) -> io::Result<usize> {
         let fd = self.fd();
         let arena = &mut *self.arena;
-        for at in 0..BATCH {
+        for at in 0..arena.messages.len() {
             arena.vectors[at] = iovec { iov_base: arena.buffers[at].as_mut_ptr().cast(), iov_len: RECEIVE_BYTES };
             let header = &mut arena.messages[at].msg_hdr;
             header.msg_name = (&raw mut arena.names[at]).cast();
@@ -317,8 +386,8 @@ impl IcmpSocket {
         }
         // SAFETY: all headers point into the arena, which lives until the call returns and is not touched meanwhile.
         let count = unsafe {
-            let messages = arena.messages.as_mut_ptr();
-            libc::recvmmsg(fd, messages, BATCH as u32, flags | libc::MSG_DONTWAIT, std::ptr::null_mut())
+            let (messages, batch) = (arena.messages.as_mut_ptr(), arena.messages.len() as u32);
+            libc::recvmmsg(fd, messages, batch, flags | libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
         if count >= 0 {
             return Ok(count as usize);
@@ -362,12 +431,13 @@ fn set<T: Copy>(fd: RawFd, level: c_int, name: c_int, value: &T) -> io::Result<(
 }
 
 #[expect(unsafe_code, reason = "socket addresses are C unions")]
-fn put_name(name: &mut sockaddr_storage, address: IpAddr, scope_id: u32) -> socklen_t {
+fn put_name(name: &mut sockaddr_storage, packet: &Outgoing) -> socklen_t {
     let name = std::ptr::from_mut(name);
-    match address {
+    match packet.address {
         IpAddr::V4(address) => {
             let mut v4: sockaddr_in = blank();
             v4.sin_family = libc::AF_INET as _;
+            v4.sin_port = packet.port.to_be();
             v4.sin_addr.s_addr = u32::from(address).to_be();
             // SAFETY: the storage is larger than and aligned for every socket address.
             unsafe { name.cast::<sockaddr_in>().write(v4) };
@@ -377,7 +447,8 @@ fn put_name(name: &mut sockaddr_storage, address: IpAddr, scope_id: u32) -> sock
             let mut v6: sockaddr_in6 = blank();
             v6.sin6_family = libc::AF_INET6 as _;
             v6.sin6_addr.s6_addr = address.octets();
-            v6.sin6_scope_id = scope_id;
+            v6.sin6_port = packet.port.to_be();
+            v6.sin6_scope_id = packet.scope_id;
             // SAFETY: as above.
             unsafe { name.cast::<sockaddr_in6>().write(v6) };
             size_of::<sockaddr_in6>() as socklen_t
