@@ -38,6 +38,7 @@ mod resolve;
 mod surge;
 mod tcp;
 mod tls;
+mod traceroute;
 mod wire;
 
 pub use capability::{Capabilities, IcmpCapability, capabilities};
@@ -51,3 +52,4 @@ pub use resolve::{Resolved, Resolver};
 pub use surge::SurgeTransport;
 pub use tcp::TcpProbe;
 pub use tls::Tls;
+pub use traceroute::TracerouteProbe;

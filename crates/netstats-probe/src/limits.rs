@@ -32,3 +32,9 @@ pub const MAX_DATAGRAM_BYTES: usize = 2_048;
 pub const MAX_ANSWERS: usize = 128;
 /// Characters kept of one record's data.
 pub const MAX_ANSWER_CHARS: usize = 1_024;
+/// How long a trace's reverse names may take, all together.
+pub const NAMES_WITHIN: Duration = Duration::from_secs(2);
+/// Reverse names kept; then all are asked anew.
+pub const MAX_KEPT_NAMES: usize = 10_000;
+/// Once a trace's target has answered, packets under way are waited for as long as the longest round trip, and this.
+pub const REACHED_MARGIN: Duration = Duration::from_millis(50);

@@ -7,7 +7,7 @@ use netstats_event::ProbeKind;
 
 use crate::{
     Capabilities, DnsProbe, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, TcpProbe, Tls,
-    capabilities, platform,
+    TracerouteProbe, capabilities, platform,
 };
 
 /// How the probes are set up.
@@ -33,6 +33,7 @@ impl Probes {
         let (resolver, tls) = (Arc::new(Resolver::system()), Tls::default());
         let mut probes = Self::of(vec![
             Arc::new(PingProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
+            Arc::new(TracerouteProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
             Arc::new(TcpProbe::new(Arc::clone(&resolver))),
             Arc::new(DnsProbe::new(Arc::clone(&resolver), tls.clone())),
             Arc::new(HttpProbe::new(resolver, tls)),

@@ -150,7 +150,7 @@ fn read_head(response: &httparse::Response<'_, '_>, method: &str) -> Result<(Rep
     let location = fields("location").next().map(|value| String::from_utf8_lossy(value).trim().to_owned());
     let framing = if method == "HEAD" || status < 200 || matches!(status, 204 | 304) {
         Framing::None
-    } else if let Some(coding) = fields("transfer-encoding").last() {
+    } else if let Some(coding) = fields("transfer-encoding").next_back() {
         if coding.trim_ascii().to_ascii_lowercase().ends_with(b"chunked") { Framing::Chunked } else { Framing::Close }
     } else {
         let mut lengths = fields("content-length");

@@ -97,6 +97,17 @@ pub(crate) fn seal(message: &mut [u8]) {
     message[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Sets the two bytes at `at` so that the message's checksum comes out as `wanted`, whatever else it holds: load
+/// balancers that look at the checksum then see one flow.
+pub(crate) fn balance(message: &mut [u8], at: usize, wanted: u16) {
+    message[2..4].fill(0);
+    message[at..at + 2].fill(0);
+    // One's complement: the sum of all words must be !wanted, and checksum() is the sum's negative.
+    let missing = u32::from(!wanted) + u32::from(checksum(message));
+    let folded = (missing & 0xffff) + (missing >> 16);
+    message[at..at + 2].copy_from_slice(&(folded as u16).to_be_bytes());
+}
+
 /// The Internet checksum (RFC 1071); 0 over a message that holds its own.
 pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let mut words = bytes.chunks_exact(4);
@@ -249,7 +260,7 @@ fn is_extension(bytes: &[u8]) -> bool {
 }
 
 /// The label stack (RFC 4950: class 1, type 1) of the extensions; empty if there is none.
-fn mpls_labels(extensions: &[u8]) -> Vec<MplsLabel> {
+pub(crate) fn mpls_labels(extensions: &[u8]) -> Vec<MplsLabel> {
     if !is_extension(extensions) {
         return Vec::new();
     }
@@ -377,6 +388,14 @@ mod tests {
             let _ = parse_v4(&bytes, false);
             (bytes[4], bytes[8]) = (words, 0x60);
             let _ = parse_v6(&bytes);
+        }
+
+        #[test]
+        fn a_balanced_message_has_the_checksum_asked_for(mut bytes in proptest::collection::vec(any::<u8>(), 10..80), wanted in 1_u16..0xffff) {
+            bytes[0] = ECHO_REQUEST;
+            balance(&mut bytes, 8, wanted);
+            seal(&mut bytes);
+            prop_assert_eq!(be16(&bytes, 2), wanted);
         }
 
         #[test]

@@ -24,7 +24,7 @@ use super::socket::{Incoming, Notice, Outgoing, ProbeSocket, wait};
 use crate::clock::{now, wall_ns};
 use crate::flight::Flight;
 use crate::icmp::is_delay_felt;
-use crate::limits::{MAX_BURSTS, MIN_PAYLOAD_BYTES};
+use crate::limits::{MAX_BURSTS, MIN_PAYLOAD_BYTES, REACHED_MARGIN};
 use crate::wire::icmp::{self, Inner, Message};
 use crate::wire::mark::{self, Key, Token};
 use crate::{BoxFuture, Burst, BurstResult, IcmpTransport, TransportError};
@@ -45,8 +45,6 @@ const CLOCK_STEP_NS: i64 = 1_000_000;
 const SLOT_BITS: u32 = 20;
 /// The number of a packet that is nobody's.
 const NOBODY: Token = Token::new(0, 0);
-/// Sent to a target that has answered a trace, packets of longer paths are waited for as long again, and this.
-const REACHED_MARGIN: Duration = Duration::from_millis(50);
 
 type Answer = Result<BurstResult, TransportError>;
 
@@ -153,6 +151,8 @@ struct Air {
     mpls: Vec<(u16, Vec<MplsLabel>)>,
     /// A trace's target has answered: when to stop waiting for the rest.
     reached: Option<Instant>,
+    /// The smallest time to live that reached it: nothing is sent further.
+    reached_ttl: Option<u8>,
 }
 
 /// A packet handed to a socket's queue, not yet to the system.
@@ -274,6 +274,7 @@ impl Engine {
             dropped: self.channels[index].as_ref().map_or(0, |channel| channel.socket.dropped),
             mpls: Vec::new(),
             reached: None,
+            reached_ttl: None,
             burst,
         };
         self.slots[slot as usize] = Some(Box::new(air));
@@ -323,7 +324,9 @@ impl Engine {
                 self.settled.push(number);
                 continue;
             }
-            let planned = air.burst.packets;
+            let next_ttl = air.burst.ttls.get(usize::from(air.next)).copied();
+            let is_beyond = air.reached_ttl.zip(next_ttl).is_some_and(|(reached, next)| next > reached);
+            let planned = if is_beyond { air.next } else { air.burst.packets };
             // A burst that fell behind (the host slept) is not made up for in one go.
             if air.next < planned {
                 let due = air.begin + air.burst.spacing * u32::from(air.next);
@@ -515,6 +518,11 @@ impl Channel {
         let start = icmp::push_echo_request(&mut self.bytes, is_v6, self.socket.id, self.sequence, payload);
         let packet = &mut self.bytes[start..];
         key.write(token, burst.address, &mut packet[icmp::HEADER_BYTES..]);
+        if !burst.ttls.is_empty() && payload >= usize::from(MIN_PAYLOAD_BYTES) + 2 {
+            // Behind the mark. Any value but 0 and its negative serves, as long as it is the burst's.
+            let flow = (air.number as u16 | 1).min(0xfffe);
+            icmp::balance(packet, icmp::HEADER_BYTES + usize::from(MIN_PAYLOAD_BYTES), flow);
+        }
         if !is_v6 {
             icmp::seal(packet);
         }
@@ -604,7 +612,14 @@ impl Intake<'_> {
     fn reply(&mut self, sequence: u16, payload: &[u8], incoming: &Incoming<'_>, at: i64, is_kernel: bool) {
         let claimed = mark::claimed(payload).unwrap_or(NOBODY);
         let Some(air) = air(self.slots, claimed.number()) else { return self.bad(sequence, incoming.from) };
-        if !self.key.holds(claimed, air.burst.address, payload) {
+        // Behind the mark, a trace's packets are balanced, each in its own way.
+        let is_trace = !air.burst.ttls.is_empty();
+        let is_whole = if is_trace {
+            self.key.starts(claimed, air.burst.address, payload)
+        } else {
+            self.key.holds(claimed, air.burst.address, payload)
+        };
+        if !is_whole {
             return self.bad(sequence, incoming.from);
         }
         if incoming.from != air.burst.address {
@@ -615,7 +630,11 @@ impl Intake<'_> {
         air.flight.replied(claimed.index(), at, is_kernel, incoming.ttl);
         if air.flight.is_settled() {
             self.settled.push(air.number);
-        } else if !air.burst.ttls.is_empty() && air.reached.is_none() {
+        } else if is_trace {
+            let ttl = air.burst.ttls.get(usize::from(claimed.index())).copied().unwrap_or(u8::MAX);
+            air.reached_ttl = Some(air.reached_ttl.map_or(ttl, |known| known.min(ttl)));
+        }
+        if is_trace && air.reached.is_none() {
             // The target of a trace has answered: its other answers are on their way.
             let span = Duration::from_nanos(air.flight.longest().and_then(|ns| ns.try_into().ok()).unwrap_or(0));
             let reached = now() + span + REACHED_MARGIN;

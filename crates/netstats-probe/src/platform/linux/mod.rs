@@ -3,9 +3,11 @@
 mod engine;
 mod socket;
 mod tcp;
+mod trace;
 mod udp;
 
-pub(crate) use tcp::{handshake_rtt, retransmits};
+pub(crate) use tcp::handshake_rtt;
+pub(crate) use trace::{trace_tcp, trace_udp};
 pub(crate) use udp::Datagrams;
 
 use std::io;

@@ -210,11 +210,31 @@ impl ProbeSocket {
         Ok(Self { socket, transport: Transport::Udp, is_v6, id: 0, has_stamps, dropped: 0, arena })
     }
 
+    /// A TCP socket whose SYN dies after `ttl` hops, and that is told where.
+    pub(super) fn tcp(is_v6: bool, ttl: u8) -> io::Result<Self> {
+        let domain = if is_v6 { Domain::IPV6 } else { Domain::IPV4 };
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        let fd = socket.as_raw_fd();
+        let ttl = c_int::from(ttl);
+        if is_v6 {
+            set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, &1)?;
+            set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &ttl)?;
+        } else {
+            set(fd, libc::IPPROTO_IP, libc::IP_RECVERR, &1)?;
+            set(fd, libc::IPPROTO_IP, libc::IP_TTL, &ttl)?;
+        }
+        let arena = Arena::new(1);
+        Ok(Self { socket, transport: Transport::Tcp, is_v6, id: 0, has_stamps: false, dropped: 0, arena })
+    }
+
     /// The socket with tokio to wait on it, for messages and for its error queue.
     #[expect(unsafe_code, reason = "tokio wants a descriptor that stays open")]
     pub(super) fn into_async(self) -> io::Result<AsyncFd<Self>> {
+        let is_tcp = self.transport == Transport::Tcp;
+        let interest = if is_tcp { Interest::WRITABLE } else { Interest::READABLE } | Interest::ERROR;
         // SAFETY: the socket owns its descriptor, and closes it only when it is dropped, after the registration.
-        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE | Interest::ERROR) }.map_err(io::Error::from)
+        unsafe { AsyncFd::register_with_interest(self, interest) }.map_err(io::Error::from)
     }
 
     /// The socket itself, to bind or connect it.
