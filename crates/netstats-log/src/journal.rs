@@ -230,7 +230,14 @@ impl Journal {
     /// Hands a batch to the writer and returns at once. The batch's events get consecutive positions.
     #[must_use]
     pub fn submit(&self, events: Vec<Event>) -> AppendTicket {
-        self.enqueue(&events, None)
+        let recorded_at = now();
+        self.enqueue(events.iter().map(|event| (recorded_at, event)), None)
+    }
+
+    /// The same for events that were recorded elsewhere, each with its time then: a demo's history, an import.
+    #[must_use]
+    pub fn submit_recorded(&self, events: Vec<(Timestamp, Event)>) -> AppendTicket {
+        self.enqueue(events.iter().map(|(recorded_at, event)| (*recorded_at, event)), None)
     }
 
     /// Appends and waits until durable.
@@ -244,13 +251,16 @@ impl Journal {
     /// Appends only if no config event was appended after `unmoved_since`: otherwise Conflict, and nothing is written.
     #[must_use]
     pub fn submit_if_config_unmoved(&self, events: Vec<Event>, unmoved_since: Position) -> AppendTicket {
-        self.enqueue(&events, Some(unmoved_since))
+        let recorded_at = now();
+        self.enqueue(events.iter().map(|event| (recorded_at, event)), Some(unmoved_since))
     }
 
-    fn enqueue(&self, events: &[Event], unmoved_since: Option<Position>) -> AppendTicket {
-        #[expect(clippy::disallowed_methods, reason = "the journal is where the recorded time is read")]
-        let recorded_at = to_timestamp(SystemTime::now());
-        let drafts: Result<Vec<Draft>, _> = events.iter().map(|event| encode(event, recorded_at)).collect();
+    fn enqueue<'a>(
+        &self,
+        events: impl Iterator<Item = (Timestamp, &'a Event)>,
+        unmoved_since: Option<Position>,
+    ) -> AppendTicket {
+        let drafts: Result<Vec<Draft>, _> = events.map(|(recorded_at, event)| encode(event, recorded_at)).collect();
         let drafts = match drafts {
             Ok(drafts) => drafts,
             Err(error) => {
@@ -361,6 +371,12 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The recorded time.
+#[expect(clippy::disallowed_methods, reason = "the journal is where the recorded time is read")]
+fn now() -> Timestamp {
+    to_timestamp(SystemTime::now())
 }
 
 /// Whole milliseconds since 1970; a clock before 1970 gives negative ones.

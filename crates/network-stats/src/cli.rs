@@ -41,6 +41,15 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Run the product (also without any command)
     Serve,
+    /// Show the product full: months of invented history, live, without sending a packet
+    Demo {
+        /// Days of history
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::demo::MOST_DAYS)))]
+        days: u32,
+        /// Another seed is another history
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Say whether a config file is right
     CheckConfig {
         /// The file

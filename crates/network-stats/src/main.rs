@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod core;
 mod data_dir;
+mod demo;
 mod exit;
 mod gateway;
 mod listen;
@@ -48,9 +49,11 @@ fn run(cli: Cli) -> Result<()> {
         say(&format!("{} is right: {}", file.display(), config.summary()));
         return Ok(());
     }
-    let decided = settings::decide(&cli.settings.without_empty(), &paths::Places::here())?;
+    let settings = cli.settings.without_empty();
+    let decided = settings::decide(&settings, &paths::Places::here())?;
     match command {
-        Command::Serve => serve::serve(decided),
+        Command::Serve => serve::serve(decided, serve::Served::Real),
+        Command::Demo { days, seed } => demo::run(decided, settings.data_dir.as_deref(), days, seed),
         Command::CheckConfig { .. } => Ok(()),
         Command::Start { job } => ask::start(&decided, &job),
         Command::Stop { job } => ask::stop(&decided, &job),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use netstats_api::{
@@ -26,11 +26,19 @@ use crate::{exit, listen, logging};
 /// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
 
+/// Where samples come from.
+pub(crate) enum Served {
+    /// The network.
+    Real,
+    /// The demo.
+    Simulated(Probes),
+}
+
 /// Runs the product until a signal.
 ///
 /// # Errors
 /// Something that it needs cannot be had; a damaged log; a config that does not fit.
-pub(crate) fn serve(decided: Decided) -> Result<()> {
+pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     logging::start(logging::parse(&decided.log_level).map_err(|message| anyhow!(message))?);
     let addresses = listen::parse(&decided.listen).map_err(|message| anyhow!(message))?;
     let data = DataDir::open(&decided.data_dir)?;
@@ -41,7 +49,10 @@ pub(crate) fn serve(decided: Decided) -> Result<()> {
     let applied = applier.apply()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
-    let probes = Probes::open(&ProbesConfig::default());
+    let probes = match served {
+        Served::Real => Probes::open(&ProbesConfig::default()),
+        Served::Simulated(probes) => probes,
+    };
     let collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned() };
     let collector = Collector::start(
         core.inventory.clone(),
@@ -180,9 +191,15 @@ fn reload_hook(applier: &Applier) -> Result<Reloaded, ReloadRefused> {
 
 /// The wall clock of the doors: "now" for windows and job states.
 #[expect(clippy::disallowed_methods, reason = "the one clock that is handed to the doors; tests hand them another")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The monotonic clock of the demo's probes.
+#[expect(clippy::disallowed_methods, reason = "a probe says when it began")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
 }
 
 fn report(collector: &Collector, probes: &Probes) -> Report {

@@ -74,6 +74,14 @@ pub(crate) fn built_in() -> Result<Config, Problem> {
     parse(Path::new("(built in)"), include_bytes!("../../../../config/network-stats.ron"))
 }
 
+/// The world of `network-stats demo`.
+///
+/// # Errors
+/// Never; a test reads the same text.
+pub(crate) fn demo() -> Result<Config, Problem> {
+    parse(Path::new("(the demo's own)"), include_bytes!("../../../../config/examples/demo.ron"))
+}
+
 fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {
     let text = decode(file, bytes)?;
     let options =
