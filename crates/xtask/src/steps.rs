@@ -21,7 +21,8 @@ pub(crate) const STEPS: [(&str, &str, Run); 8] = [
     }),
     ("tests", "unit, property, conformance, end-to-end and doc tests", |step| {
         // --show-output lets a passing test say SKIP.
-        step.run("cargo", &["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
+        let arguments = ["test", "--workspace", "--no-fail-fast", "--", "--show-output"];
+        step.run_with("cargo", &arguments, &crate::step::root(), &[("PATH", &tools::path_with_python())])
     }),
     ("no-ui", "the product builds without its web interface", |step| {
         step.run("cargo", &["check", "-p", "network-stats", "--no-default-features"])

@@ -1,5 +1,6 @@
 //! What the tests need beside Rust: found, or installed where that is allowed, or named.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::step::{Step, command};
@@ -11,12 +12,17 @@ struct Tool {
     left_out: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
+    Tool { program: "python3", package: "python3-venv", left_out: "what Python reads back" },
     Tool { program: "npm", package: "npm", left_out: "the web interface and its tests" },
     Tool { program: "chromium", package: "chromium", left_out: "the page in a browser" },
     Tool { program: "ip", package: "iproute2", left_out: "tests in network namespaces" },
     Tool { program: "nft", package: "nftables", left_out: "tests of filtered networks" },
 ];
+
+/// What other programs read our files with, to compare. They live in an environment of their own under `target/`, so
+/// that nothing of the system's Python is changed; the tests find it first in their `PATH`.
+const PYTHON_PACKAGES: [&str; 1] = ["openpyxl==3.1.5"];
 
 /// True if the program is there.
 pub(crate) fn has(program: &str) -> bool {
@@ -31,11 +37,16 @@ pub(crate) fn has(program: &str) -> bool {
 
 /// Sees to it that the tools are there.
 pub(crate) fn provide(step: &mut Step) -> anyhow::Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !has(tool.program)).collect();
-    if missing.is_empty() {
-        return Ok(());
+    programs(step);
+    if let Err(error) = python(step) {
+        step.skip(format!("what Python reads back: its packages {PYTHON_PACKAGES:?} cannot be installed: {error:#}"));
     }
-    if may_install() {
+    Ok(())
+}
+
+fn programs(step: &mut Step) {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !has(tool.program)).collect();
+    if !missing.is_empty() && may_install() {
         let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
         let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
         let root = crate::step::root();
@@ -50,7 +61,37 @@ pub(crate) fn provide(step: &mut Step) -> anyhow::Result<()> {
         let Tool { program, package, left_out } = tool;
         step.skip(format!("{left_out}: `{program}` is missing; install it, on Debian: sudo apt-get install {package}"));
     }
-    Ok(())
+}
+
+/// The environment with [`PYTHON_PACKAGES`]; made anew when the list has changed.
+fn python(step: &Step) -> anyhow::Result<()> {
+    let (folder, wanted) = (python_folder(), PYTHON_PACKAGES.join("\n"));
+    let note = folder.join("packages");
+    if std::fs::read_to_string(&note).is_ok_and(|has| has == wanted) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    step.run("python3", &["-m", "venv", &folder.to_string_lossy()])?;
+    let pip = python_path().join(if cfg!(windows) { "pip.exe" } else { "pip" });
+    step.run(&pip.to_string_lossy(), &[&["install", "--quiet", "--no-input"][..], &PYTHON_PACKAGES].concat())?;
+    Ok(std::fs::write(note, wanted)?)
+}
+
+fn python_folder() -> PathBuf {
+    crate::step::root().join("target/xtask/python")
+}
+
+/// Where its programs are.
+fn python_path() -> PathBuf {
+    python_folder().join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
+/// `PATH` with our Python first.
+pub(crate) fn path_with_python() -> String {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(python_path()).chain(std::env::split_paths(&paths));
+    std::env::join_paths(all)
+        .map_or_else(|_| paths.to_string_lossy().into_owned(), |all| all.to_string_lossy().into_owned())
 }
 
 fn may_install() -> bool {
