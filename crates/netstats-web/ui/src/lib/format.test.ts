@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { ms, percent, span } from './format';
 
 describe('numbers as people read them', () => {
-  it('milliseconds keep three significant digits below 100', () => {
-    expect([0.043, 9.994, 12.34, 99.94, 312.6].map(ms)).toEqual(['0.04', '9.99', '12.3', '99.9', '313']);
+  it('milliseconds keep three significant digits, to the microsecond', () => {
+    expect([0.0134, 0.043, 9.994, 12.34, 99.94, 312.6].map(ms)).toEqual(['0.013', '0.043', '9.99', '12.3', '99.9', '313']);
   });
   it('a little loss is never shown as none, and a little success never as all lost', () => {
     expect([0, 0.01, 5, 33.33, 99.95, 100].map(percent)).toEqual(['0', '<0.1', '5', '33', '>99.9', '100']);

@@ -2,8 +2,9 @@
 
 import { text } from './text';
 
-/** Three significant digits below 100 ms, whole milliseconds above: digits that mean something, of steady width. */
+/** Three significant digits, to the microsecond that is measured: digits that mean something, of steady width. */
 export function ms(value: number): string {
+  if (value < 1) return value.toFixed(3);
   if (value < 10) return value.toFixed(2);
   if (value < 100) return value.toFixed(1);
   return value.toFixed(0);
