@@ -53,7 +53,12 @@ pub(crate) struct Product {
 impl Product {
     /// Starts it on a free port with that data folder, and waits for its start line.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
-        let mut child = program(&["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
+        Self::start_as("serve", data, more)
+    }
+
+    /// The same with another command than `serve`.
+    pub(crate) fn start_as(command: &str, data: &Path, more: &[&str]) -> Self {
+        let mut child = program(&[command, "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
             .arg(data)
             .args(more)
             .stdout(Stdio::piped())
