@@ -4,6 +4,8 @@
 //!   data/log/lock       held while open, with the holder's process id
 //!            MANIFEST   which store this is and what belongs to it
 //!            witness    the newest record known to be durable, and the chain after it
+//!            head       the newest acknowledged record, exact after a kill (`head.rs`)
+//!            recovery/  the journals as they were before a start after an unclean stop
 //!            fjall/     the LSM store: one keyspace per epoch of positions
 //! ```
 
@@ -21,9 +23,12 @@ use netstats_event::{Draft, Position, Record, Timestamp};
 
 use crate::engine::{check_batch, check_range, is_config};
 use crate::files::rfc3339;
+use crate::head::HeadFile;
 use crate::manifest::{Epoch, Manifest, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
-use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, preflight};
+use crate::preflight::Refused;
+use crate::recovery::Journals;
+use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, preflight, recovery};
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
@@ -74,6 +79,7 @@ struct Writer {
     packer: Packer,
     manifest: Manifest,
     database: Database,
+    head_file: HeadFile,
 }
 
 #[derive(Clone, Debug)]
@@ -117,8 +123,9 @@ impl FjallLog {
         })?;
         let lock = lock(&folder)?;
         let (manifest, witness) = load_or_create(&folder)?;
-        preflight::check(&folder, &manifest, &witness)
-            .map_err(|refused| damaged(&folder, &witness, refused.error).in_file(refused.file))?;
+        let (head_file, witness) = HeadFile::open(&folder, witness)?;
+        preflight::check(&folder, &manifest, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
+        let journals = recovery::prepare(&folder, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
         let database = open_database(&folder, &witness)?;
         let mut epochs = Vec::with_capacity(manifest.epochs.len());
         for epoch in &manifest.epochs {
@@ -128,7 +135,7 @@ impl FjallLog {
             options,
             store: manifest.store,
             epochs: RwLock::new(Arc::new(epochs)),
-            writer: Mutex::new(Writer { packer: Packer::default(), manifest, database }),
+            writer: Mutex::new(Writer { packer: Packer::default(), manifest, database, head_file }),
             state: Mutex::new(State {
                 head: witness.head,
                 recorded_at: witness.recorded_at,
@@ -142,7 +149,7 @@ impl FjallLog {
             _lock: lock,
             folder,
         };
-        shared.recover(&witness)?;
+        shared.recover(&witness, &journals)?;
         // From here on the log counts as not closed in order, until it is.
         shared.save_witness(false)?;
         let shared = Arc::new(shared);
@@ -252,6 +259,18 @@ fn repair_command(folder: &Path) -> String {
     format!("`network-stats log repair --dry-run --data-dir {}`", data.display())
 }
 
+fn refuse(folder: &Path, witness: &Witness, refused: Refused) -> Error {
+    let Refused { file, error, positions, is_unavailable } = refused;
+    let error = if is_unavailable {
+        let message = format!("the log in {} cannot be opened now: {}: {error}", folder.display(), file.display());
+        Error::new(ErrorKind::Unavailable, message).because(error)
+    } else {
+        damaged(folder, witness, error)
+    };
+    let error = error.in_file(file);
+    positions.map_or(error.clone(), |(first, last)| error.at(first, last))
+}
+
 fn damaged(folder: &Path, witness: &Witness, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     let message = format!(
         "the log in {} is damaged and was left as it is: {error}. Positions up to {} were acknowledged (last good time {}). See what can be saved: {}",
@@ -305,7 +324,7 @@ impl Shared {
     }
 
     /// Finds the head, proves that nothing acknowledged is missing, and that the chain holds since the witness.
-    fn recover(&self, witness: &Witness) -> Result<(), Error> {
+    fn recover(&self, witness: &Witness, journals: &Journals) -> Result<(), Error> {
         let epochs = self.epochs();
         let mut found = Position(epochs[0].0.first.0 - 1);
         for (index, (epoch, keyspace)) in epochs.iter().enumerate() {
@@ -335,7 +354,35 @@ impl Shared {
             let error = Error::new(ErrorKind::Corrupt, message).in_file(self.folder.join("fjall"));
             return Err(error.at(found.next(), Position(witness.head.last)));
         }
+        self.check_journals(witness, journals, found)?;
         self.check_since(witness, found)
+    }
+
+    /// Proves that the store took up everything the journals hold, and that what it has on disk reaches up to them.
+    fn check_journals(&self, witness: &Witness, journals: &Journals, found: Position) -> Result<(), Error> {
+        let (Some(first), Some(head)) = (journals.first, journals.head) else { return Ok(()) };
+        let broken = |first: Position, last: Position, why: String| {
+            Err(damaged(&self.folder, witness, std::io::Error::other(why)).at(first, last))
+        };
+        if found.0 < head.last {
+            let why = format!("the journals hold positions up to {}, the opened store up to {found}", head.last);
+            return broken(found.next(), Position(head.last), why);
+        }
+        if first <= self.epochs()[0].0.first {
+            return Ok(());
+        }
+        let limit = ReadLimit { records: 2, bytes: usize::MAX }.bounded();
+        let before = Position(first.0 - 1);
+        let border = self.read_stored(before, found.next(), limit).unwrap_or_default();
+        match &border[..] {
+            [before, first] if first.verify_chain(before.chain).is_ok() => Ok(()),
+            _ => {
+                let why = format!(
+                    "the journals begin at position {first} and the record before it is missing: a journal is gone"
+                );
+                broken(before, before, why)
+            }
+        }
     }
 
     /// Walks from the witness's record to the end: checksums, positions, chain.
@@ -559,6 +606,12 @@ impl Log for FjallLog {
             state.head = Head { last: position.0 - 1, chain };
             state.recorded_at = batch.last().map_or(state.recorded_at, |draft| draft.recorded_at);
             state.last_config = last_config.unwrap_or(state.last_config);
+            let State { head, recorded_at, last_config, .. } = *state;
+            drop(state);
+            if let Err(error) = writer.head_file.note(shared.store, head, recorded_at, last_config) {
+                // The events are durable, and the witness follows within a second.
+                tracing::error!(%error, "the newest acknowledged position is not noted");
+            }
         }
         shared.moved.notify_all();
         if last_config.is_some()

@@ -8,12 +8,15 @@ mod engine;
 mod error;
 mod files;
 mod fjall_log;
+mod head;
 mod journal;
 pub mod limits;
 mod manifest;
 mod memory;
 mod page;
 mod preflight;
+mod recovery;
+mod scan;
 #[allow(dead_code, unused_imports, reason = "the fjall engine takes it up next")]
 mod segment;
 mod verify;

@@ -1,5 +1,7 @@
 //! How much at most. Past a limit the answer is an error that names it.
 
+use std::time::Duration;
+
 /// Events of one submitted batch: they get consecutive positions in one commit.
 pub const MAX_BATCH_EVENTS: usize = 16_384;
 /// Payload bytes of one submitted batch.
@@ -27,3 +29,10 @@ pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of decoded pages that are kept for the next look. The least recently used go first, and all of them when
 /// nobody reads.
 pub const SEGMENT_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of journals kept as they were before recoveries, all copies together.
+pub const MAX_COPIED_BYTES: u64 = 128 * 1024 * 1024;
+/// How long such a copy is kept.
+pub const KEEP_COPIES: Duration = Duration::from_hours(7 * 24);
+/// How far the store's sequence numbers go on from one batch to the next: it also counts flushes, never this many.
+pub const MAX_SEQNO_STEP: u64 = 1 << 40;

@@ -6,21 +6,41 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use netstats_event::Position;
+
 use crate::manifest::{Manifest, Witness};
 
 /// Bytes of a keyspace's list of tables: 33 for each table, of which there are hundreds at most.
 const MAX_LIST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What must not be opened, and which file it is about.
+/// What must not be opened, and which file and positions it is about.
+#[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) file: PathBuf,
     pub(crate) error: io::Error,
+    pub(crate) positions: Option<(Position, Position)>,
+    /// Not now, but nothing is damaged.
+    pub(crate) is_unavailable: bool,
+}
+
+impl Refused {
+    pub(crate) fn about(file: &Path, error: io::Error) -> Self {
+        Self { file: file.to_owned(), error, positions: None, is_unavailable: false }
+    }
+
+    pub(crate) fn at(self, first: Position, last: Position) -> Self {
+        Self { positions: Some((first, last)), ..self }
+    }
+
+    pub(crate) fn unavailable(self) -> Self {
+        Self { is_unavailable: true, ..self }
+    }
 }
 
 /// Refuses a store whose files are less than the manifest and the witness say.
 pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Result<(), Refused> {
     let store = folder.join("fjall");
-    let refuse = |file: PathBuf, error| Err(Refused { file, error });
+    let refuse = |file: PathBuf, error| Err(Refused::about(&file, error));
     let missing = |file: PathBuf| {
         let error = io::Error::other(format!("{} is missing", file.display()));
         refuse(file, error)
