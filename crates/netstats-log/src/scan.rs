@@ -137,46 +137,41 @@ impl Journal {
     fn hole(&mut self, at: u64, records: Vec<Record>) -> io::Result<Hole> {
         let mut hole = Hole { at, end: at, is_tail: true, records };
         let (mut from, mut window, zeros) = (at, Vec::new(), vec![0; STRIDE]);
-        loop {
+        while from < self.len {
             self.seek(from)?;
             window.clear();
             (&mut self.reader).take((STRIDE + START_BYTES + ITEM_HEAD_BYTES) as u64).read_to_end(&mut window)?;
-            let is_last = window.len() < STRIDE;
             let candidates = window.len().min(STRIDE);
             // A preallocated rest is long and holds nothing: it is compared as a whole.
-            let is_empty = window[..candidates] == zeros[..candidates];
-            if is_empty {
-                from += candidates as u64;
-                if is_last {
-                    self.at = self.len;
-                    return Ok(hole);
-                }
-                continue;
-            }
-            if let Some(last) = window[..candidates].iter().rposition(|byte| *byte != 0) {
-                hole.end = from + last as u64 + 1;
-            }
-            for offset in (0..candidates).filter(|offset| matches!(window[*offset], 1 | 2)) {
-                let (here, bytes) = (from + offset as u64, &window[offset..]);
-                if here > at && looks_like_start(bytes) {
-                    self.seek(here)?;
-                    if let Ok(batch) = self.batch()? {
-                        self.seek(batch.end)?;
-                        (hole.end, hole.is_tail) = (here, false);
-                        self.found = Some(batch);
-                        return Ok(hole);
-                    }
-                } else if self.salvages && looks_like_item(bytes) {
-                    self.seek(here)?;
-                    self.loose(&mut hole.records)?;
-                }
-            }
-            from += candidates as u64;
-            if is_last {
-                self.at = self.len;
+            if window[..candidates] != zeros[..candidates] && self.look_through(&window, candidates, from, &mut hole)? {
                 return Ok(hole);
             }
+            from += candidates.max(1) as u64;
         }
+        self.at = self.len;
+        Ok(hole)
+    }
+
+    /// Looks for a whole batch that begins in `window`, which begins at byte `from`; true if there is one.
+    fn look_through(&mut self, window: &[u8], candidates: usize, from: u64, hole: &mut Hole) -> io::Result<bool> {
+        if let Some(last) = window[..candidates].iter().rposition(|byte| *byte != 0) {
+            hole.end = from + last as u64 + 1;
+        }
+        for offset in (0..candidates).filter(|offset| matches!(window[*offset], 1 | 2)) {
+            let (here, bytes) = (from + offset as u64, &window[offset..]);
+            if here > hole.at && looks_like_start(bytes) {
+                self.seek(here)?;
+                if let Ok(batch) = self.batch()? {
+                    (hole.end, hole.is_tail) = (here, false);
+                    self.found = Some(batch);
+                    return Ok(true);
+                }
+            } else if self.salvages && looks_like_item(bytes) {
+                self.seek(here)?;
+                self.loose(&mut hole.records)?;
+            }
+        }
+        Ok(false)
     }
 
     /// Adds the records of the one item at the reader's place that are not there yet.
