@@ -122,7 +122,7 @@ fn keyspaces(store: &Path) -> io::Result<Vec<u64>> {
 fn check_version(current: &Path) -> Result<Option<PathBuf>, Refused> {
     let refuse = |file: &Path, why: String| {
         let error = io::Error::other(format!("{} {why}", file.display()));
-        Refused { file: file.to_owned(), error }
+        Refused::about(file, error)
     };
     let read = |file: &Path| match read_bounded(file) {
         Ok(bytes) => Ok(Some(bytes)),
