@@ -52,9 +52,16 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Re
     // Number 0 is fjall's own list of keyspaces; ours come after it, and no event is written before one of them exists.
     let ours: Vec<u64> = keyspaces.into_iter().filter(|number| *number > 0).collect();
     let is_unfinished = ours.is_empty() && witness.head.last == 0;
-    if !store.join("version").exists() {
+    let version = store.join("version");
+    let is_marked = match read_bounded(&version) {
+        // Created last: cut off, it is there without its bytes.
+        Ok(bytes) => bytes.iter().filter(|byte| **byte != 0).count() >= 4,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return refuse(version, error),
+    };
+    if !is_marked {
         if !is_unfinished {
-            return missing(store.join("version"));
+            return missing(version);
         }
         // fjall does not continue a creation that was cut off.
         return match fs::remove_dir_all(&store) {

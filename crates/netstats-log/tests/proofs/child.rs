@@ -1,14 +1,16 @@
-//! The process that the rigs maltreat: this test binary once more, appending and telling what was acknowledged.
+//! The process that the rigs maltreat: this test binary once more, appending and telling what was acknowledged. It
+//! speaks through a socket of its own (`send`, not `write`), so that failing writes do not make it dumb.
 //!
 //! It says, a line each: `open LAST`, or `refused WHY`; then `ack LAST CHAIN` after every batch; if an append fails
 //! `failed LAST WHY`; at the end, or after a failure, `read COUNT` for what it could read and prove.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::num::NonZero;
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use netstats_event::{
@@ -20,6 +22,7 @@ use netstats_log::{FjallLog, Journal, Log, LogOptions, verify};
 use crate::support::Acknowledged;
 
 const FOLDER: &str = "NETSTATS_PROOF_FOLDER";
+const SOCKET: &str = "NETSTATS_PROOF_SOCKET";
 const BATCHES: &str = "NETSTATS_PROOF_BATCHES";
 
 /// Small epochs: they begin, end and are put away while the rig does its worst.
@@ -63,14 +66,20 @@ pub(crate) fn batch(number: u64) -> Vec<Event> {
     events
 }
 
+/// Where a child works and whom it tells; none if this process is no child.
+pub(crate) fn folder_and_socket() -> Option<(PathBuf, String)> {
+    Some((std::env::var_os(FOLDER)?.into(), std::env::var(SOCKET).ok()?))
+}
+
 /// Not a test of its own: the body of the child.
 #[test]
 fn the_child_appends_and_tells() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let Some((folder, socket)) = folder_and_socket() else { return };
     let batches = std::env::var(BATCHES).map_or(u64::MAX, |text| text.parse().unwrap());
+    let mut out = TcpStream::connect(socket).unwrap();
+    out.set_nodelay(true).unwrap();
     // The parent says when: a tracer may have to attach first.
-    std::io::stdin().lines().next();
-    let mut out = std::io::stdout();
+    BufReader::new(out.try_clone().unwrap()).lines().next();
     let log = match FjallLog::open_with(folder, options()) {
         Ok(log) => Arc::new(log),
         Err(error) => return writeln!(out, "refused {error}").unwrap(),
@@ -102,70 +111,73 @@ fn the_child_appends_and_tells() {
 /// The child as its parent sees it. Killed when dropped.
 pub(crate) struct Appender {
     child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
-    /// Everything it said so far.
-    pub(crate) said: Vec<String>,
+    socket: TcpStream,
+    lines: Lines<BufReader<TcpStream>>,
 }
 
 impl Appender {
     /// A child that is ready to open the log in `folder`, and appends that many batches, or for ever.
     pub(crate) fn ready(folder: &Path, batches: Option<u64>) -> Self {
+        Self::of("child::the_child_appends_and_tells", folder, batches)
+    }
+
+    /// A child with that test as its body.
+    pub(crate) fn of(body: &str, folder: &Path, batches: Option<u64>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "child::the_child_appends_and_tells", "--nocapture", "--test-threads=1"])
+            .args(["--exact", body, "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .env(SOCKET, listener.local_addr().unwrap().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::null());
         if let Some(batches) = batches {
             command.env(BATCHES, batches.to_string());
         }
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { stdin: child.stdin.take(), child, lines, said: Vec::new() }
+        let child = command.spawn().unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+        Self { child, socket, lines }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Lets it begin.
     pub(crate) fn go(&mut self) {
-        // A closed stdin is a word to begin as well; the child may be dead already.
-        let _ = self.stdin.take().unwrap().write_all(b"go\n");
+        // It may be dead already.
+        let _ = self.socket.write_all(b"go\n");
     }
 
-    /// The next thing it says; none when it has ended. A last line that a kill cut off is not one.
+    /// The next thing it says; none when it has ended.
     pub(crate) fn next(&mut self) -> Option<String> {
-        let line = self.lines.next()?.ok()?;
-        self.said.push(line.clone());
-        Some(line)
+        self.lines.next()?.ok()
     }
 
-    /// Reads until it says how it found the log; the last position it found.
-    pub(crate) fn opened(&mut self) -> Result<u64, String> {
-        while let Some(line) = self.next() {
-            // The test harness has begun this line.
-            if let Some((_, last)) = line.split_once("open ") {
-                return Ok(last.trim().parse().unwrap());
-            }
-            if let Some((_, why)) = line.split_once("refused ") {
-                return Err(why.to_owned());
-            }
-        }
-        Err(format!("it ended without a word: {:?}", self.said))
+    /// A reader of its own for another thread: what it says until it ends.
+    pub(crate) fn lines(&self) -> Lines<BufReader<TcpStream>> {
+        BufReader::new(self.socket.try_clone().unwrap()).lines()
     }
 
-    /// Ends it, and waits until it has ended.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
-        self.child.wait().unwrap();
+        let _ = self.child.wait();
     }
 
-    /// Kills it after a while, from a thread of its own.
-    #[expect(clippy::disallowed_methods, reason = "the moment of the kill is random time, nothing is waited for")]
+    /// Reads how it found the log: the last position there.
+    pub(crate) fn opened(&mut self) -> Result<u64, String> {
+        let line = self.next().unwrap_or_else(|| "it ended without a word".to_owned());
+        line.strip_prefix("open ").map(|last| last.parse().unwrap()).ok_or(line)
+    }
+
+    /// Reads what is acknowledged until it is killed, `after` a while.
     pub(crate) fn read_until_killed(mut self, after: Duration, before: Acknowledged) -> Acknowledged {
         std::thread::scope(|scope| {
             let Self { child, lines, .. } = &mut self;
             scope.spawn(move || {
-                std::thread::sleep(after);
+                wait(after);
                 child.kill().unwrap();
                 child.wait().unwrap();
             });
@@ -177,6 +189,23 @@ impl Appender {
             newest
         })
     }
+
+    /// Everything it says until it ends; at most that long, then it is killed and says no `end`.
+    pub(crate) fn read_to_end(mut self, at_most: Duration) -> Vec<String> {
+        let (done, is_done) = channel::<()>();
+        std::thread::scope(|scope| {
+            let Self { child, lines, .. } = &mut self;
+            scope.spawn(move || {
+                if is_done.recv_timeout(at_most) == Err(RecvTimeoutError::Timeout) {
+                    let _ = child.kill();
+                }
+                child.wait().unwrap();
+            });
+            let said = lines.map_while(Result::ok).collect();
+            drop(done);
+            said
+        })
+    }
 }
 
 impl Drop for Appender {
@@ -185,7 +214,13 @@ impl Drop for Appender {
     }
 }
 
-/// What a whole `ack` line says.
+/// Lets time pass: the moment of a kill or a cut is chance, and nothing is waited for.
+#[expect(clippy::disallowed_methods, reason = "the moment is random time, nothing is waited for")]
+pub(crate) fn wait(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// What a whole `ack` line says; a kill may have cut it off.
 pub(crate) fn parse_ack(line: &str) -> Option<Acknowledged> {
     let words: Vec<&str> = line.split(' ').collect();
     let ["ack", last, chain] = words[..] else { return None };

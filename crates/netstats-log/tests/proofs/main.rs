@@ -6,4 +6,8 @@
 mod child;
 mod damage;
 mod kill;
+#[cfg(target_os = "linux")]
+mod power_cut;
 mod support;
+#[cfg(target_os = "linux")]
+mod syscalls;
