@@ -12,10 +12,7 @@ use crate::{Error, ErrorKind};
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("new");
     let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
+        write_synced(&temporary, bytes)?;
         std::fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync_folder)
     };
@@ -23,6 +20,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let message = format!("{} cannot be written: {error}", path.display());
         Error::new(ErrorKind::Unavailable, message).in_file(path).because(error)
     })
+}
+
+/// Writes a file and makes its bytes durable; its name is not yet.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Makes renames and new names in a folder durable. Windows does so by itself and cannot open a folder as a file.

@@ -6,11 +6,13 @@
 //!            witness    the newest record known to be durable, and the chain after it
 //!            head       the newest acknowledged record, exact after a kill (`head.rs`)
 //!            recovery/  the journals as they were before a start after an unclean stop
-//!            fjall/     the LSM store: one keyspace per epoch of positions
+//!            segments/  closed epochs, sealed (`segment/`, `seal.rs`)
+//!            fjall/     the LSM store: one keyspace per epoch of positions that is not sealed
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
@@ -19,16 +21,20 @@ use std::time::Duration;
 
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
-use netstats_event::{Draft, Position, Record, Timestamp};
+use netstats_event::{Draft, Envelope, Position, Record, Timestamp};
 
-use crate::engine::{check_batch, check_range, is_config};
+use crate::engine::{check_batch, check_range, envelope, is_config};
 use crate::files::rfc3339;
 use crate::head::HeadFile;
-use crate::manifest::{Epoch, Manifest, StoreId, Witness};
+use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
 use crate::preflight::Refused;
 use crate::recovery::Journals;
-use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, preflight, recovery};
+use crate::segment::{Cache, Segment};
+use crate::{
+    Appended, Error, ErrorKind, Head, Log, ReadLimit, SealStep, SealedSeries, SeriesKey, SeriesPage, limits, preflight,
+    recovery,
+};
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
@@ -40,54 +46,106 @@ const MAX_JOURNALING_BYTES: u64 = 256 * 1024 * 1024;
 /// How an engine is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct LogOptions {
-    /// Events of one epoch: one keyspace, and later one sealed segment.
+    /// Events of one epoch: one keyspace, and later one sealed segment. It is closed by the first of this limit and the
+    /// next two.
     pub epoch_events: u64,
+    /// Bytes of records of one epoch.
+    pub epoch_bytes: u64,
+    /// From the recorded time of an epoch's first event to the one that begins the next epoch.
+    pub epoch_age: Duration,
+    /// Whether closed epochs are sealed in the background.
+    pub seals: bool,
+    /// Is told each step of a sealing, on the thread that takes it: for proofs of what a crash leaves.
+    pub seal_hook: Option<fn(SealStep)>,
     /// How often the witness is written while events come in.
     pub witness_every: Duration,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { epoch_events: 1 << 20, witness_every: Duration::from_secs(1) }
+        Self {
+            epoch_events: 1 << 18,
+            epoch_bytes: 48 * 1024 * 1024,
+            epoch_age: Duration::from_secs(24 * 60 * 60),
+            seals: true,
+            seal_hook: None,
+            witness_every: Duration::from_secs(1),
+        }
     }
 }
 
 /// A durable log in a folder of its own. One process at a time.
 pub struct FjallLog {
     shared: Arc<Shared>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// The witness's keeper and the sealer.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-struct Shared {
-    folder: PathBuf,
-    options: LogOptions,
-    store: StoreId,
+pub(crate) struct Shared {
+    pub(crate) folder: PathBuf,
+    pub(crate) options: LogOptions,
+    pub(crate) store: StoreId,
     /// Keyspaces go before the database they belong to.
-    epochs: RwLock<Arc<Vec<(Epoch, Keyspace)>>>,
+    parts: RwLock<Arc<Parts>>,
     writer: Mutex<Writer>,
+    /// Saved when an epoch begins and when one is sealed; never while an append waits but for the first.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// Held by whoever seals.
+    pub(crate) sealing: Mutex<()>,
+    pub(crate) cache: Cache,
     state: Mutex<State>,
     /// An append is done, or the log is closed.
     moved: Condvar,
-    /// The keeper is to stop.
+    /// The keeper and the sealer are to stop.
     stopped: Condvar,
+    /// An epoch was closed, or the sealer is to stop.
+    pub(crate) rolled: Condvar,
     /// The witness as it is on disk.
     witness: Mutex<Witness>,
     _lock: File,
 }
 
+/// What holds the log's records, in the order of positions: segments, then epochs, the last of which is written to.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) epochs: Vec<(Epoch, Keyspace)>,
+}
+
+impl Parts {
+    fn first(&self) -> Position {
+        self.segments.first().map_or(self.epochs[0].0.first, |segment| segment.first())
+    }
+
+    /// The segment that holds a position; none if it is in an epoch, or before all.
+    fn segment(&self, position: Position) -> Option<&Segment> {
+        let index = self.segments.partition_point(|segment| segment.last() < position);
+        self.segments.get(index).map(AsRef::as_ref).filter(|segment| segment.first() <= position)
+    }
+}
+
 struct Writer {
     packer: Packer,
-    manifest: Manifest,
     database: Database,
     head_file: HeadFile,
+    /// Of the current epoch.
+    epoch: EpochState,
+}
+
+/// How far an epoch has come to its limits.
+#[derive(Clone, Copy, Debug, Default)]
+struct EpochState {
+    bytes: u64,
+    /// When its first event was recorded.
+    since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
-struct State {
-    head: Head,
+pub(crate) struct State {
+    pub(crate) head: Head,
     recorded_at: Timestamp,
     last_config: Position,
-    is_closed: bool,
+    pub(crate) is_closed: bool,
     /// Why appends are refused until the log is opened again.
     failure: Option<Error>,
 }
@@ -123,6 +181,8 @@ impl FjallLog {
         })?;
         let lock = lock(&folder)?;
         let (manifest, witness) = load_or_create(&folder)?;
+        // Before anything is touched: what is sealed must be there.
+        let segments = open_segments(&folder, &manifest)?;
         let (head_file, witness) = HeadFile::open(&folder, witness)?;
         preflight::check(&folder, &manifest, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
         let journals = recovery::prepare(&folder, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
@@ -131,11 +191,15 @@ impl FjallLog {
         for epoch in &manifest.epochs {
             epochs.push((*epoch, open_keyspace(&database, *epoch).map_err(|error| damaged(&folder, &witness, error))?));
         }
+        remove_sealed(&database, &manifest).map_err(|error| damaged(&folder, &witness, error))?;
         let shared = Shared {
             options,
             store: manifest.store,
-            epochs: RwLock::new(Arc::new(epochs)),
-            writer: Mutex::new(Writer { packer: Packer::default(), manifest, database, head_file }),
+            parts: RwLock::new(Arc::new(Parts { segments, epochs })),
+            writer: Mutex::new(Writer { packer: Packer::default(), database, head_file, epoch: EpochState::default() }),
+            manifest: Mutex::new(manifest),
+            sealing: Mutex::new(()),
+            cache: Cache::new(limits::SEGMENT_CACHE_BYTES),
             state: Mutex::new(State {
                 head: witness.head,
                 recorded_at: witness.recorded_at,
@@ -145,6 +209,7 @@ impl FjallLog {
             }),
             moved: Condvar::new(),
             stopped: Condvar::new(),
+            rolled: Condvar::new(),
             witness: Mutex::new(witness),
             _lock: lock,
             folder,
@@ -153,12 +218,34 @@ impl FjallLog {
         // From here on the log counts as not closed in order, until it is.
         shared.save_witness(false)?;
         let shared = Arc::new(shared);
-        let keepers = shared.clone();
-        let keeper =
-            std::thread::Builder::new().name("log-witness".to_owned()).spawn(move || keepers.keep_witness()).map_err(
-                |error| Error::new(ErrorKind::Unavailable, "the log's witness thread cannot be started").because(error),
-            )?;
-        Ok(Self { shared, keeper: Mutex::new(Some(keeper)) })
+        let start = |name: &str, work: fn(&Shared)| {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared)).map_err(|error| {
+                Error::new(ErrorKind::Unavailable, format!("the thread {name} cannot be started")).because(error)
+            })
+        };
+        let mut threads = vec![start("log-witness", Shared::keep_witness)?];
+        if options.seals {
+            threads.push(start("log-sealer", Shared::keep_sealing)?);
+        }
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Closes the current epoch and seals all closed ones, on this thread; how many were sealed. For tools and benches:
+    /// a running log seals by itself.
+    ///
+    /// # Errors
+    /// Unavailable (disk, closed), Corrupt (what is to be sealed, or what was written of it; the epoch stays as it is).
+    pub fn seal_now(&self) -> Result<usize, Error> {
+        self.shared.close_epoch()?;
+        self.shared.seal_closed()
+    }
+
+    /// The sealed segments' files, in the order of positions, with the first and last position of each.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(PathBuf, Position, Position)> {
+        let parts = self.shared.parts();
+        parts.segments.iter().map(|segment| (segment.path().to_owned(), segment.first(), segment.last())).collect()
     }
 
     /// Names this store for ever.
@@ -167,11 +254,26 @@ impl FjallLog {
         self.shared.store
     }
 
-    /// Bytes on disk: the store and its journals.
+    /// Bytes on disk: segments, the store and its journals.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        self.shared.writer.lock().expect(UNPOISONED).database.disk_space().unwrap_or(0)
+        let segments: u64 = self.shared.parts().segments.iter().map(|segment| segment.length).sum();
+        segments + self.shared.database().disk_space().unwrap_or(0)
     }
+}
+
+impl FjallLog {
+    /// Refuses positions that are not in the log; the tail.
+    fn check_there(&self, positions: &[Position]) -> Result<Position, Error> {
+        let (first, tail) = (self.first(), self.tail());
+        let outside = positions.iter().find(|position| **position < first || **position >= tail);
+        outside.map_or(Ok(tail), |position| Err(not_there(*position)))
+    }
+}
+
+fn not_there(position: Position) -> Error {
+    let message = format!("there is no event at position {position}");
+    Error::new(ErrorKind::NotFound, message).at(position, position)
 }
 
 impl Drop for FjallLog {
@@ -244,7 +346,8 @@ fn load_or_create(folder: &Path) -> Result<(Manifest, Witness), Error> {
                 last_config: Position::START,
                 is_closed: true,
             };
-            let manifest = Manifest { store, epochs: vec![Epoch { first: Position(1) }] };
+            let epochs = vec![Epoch { first: Position(1) }];
+            let manifest = Manifest { store, segments: Vec::new(), dropping: Vec::new(), epochs };
             witness.save(folder)?;
             manifest.save(folder)?;
             Ok((manifest, witness))
@@ -305,7 +408,11 @@ fn open_database(folder: &Path, witness: &Witness) -> Result<Database, Error> {
 }
 
 fn open_keyspace(database: &Database, epoch: Epoch) -> Result<Keyspace, fjall::Error> {
-    database.keyspace(&epoch.keyspace(), || {
+    open_keyspace_named(database, &epoch.keyspace())
+}
+
+fn open_keyspace_named(database: &Database, name: &str) -> Result<Keyspace, fjall::Error> {
+    database.keyspace(name, || {
         KeyspaceCreateOptions::default()
             .max_memtable_size(MEMTABLE_BYTES)
             .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
@@ -314,19 +421,73 @@ fn open_keyspace(database: &Database, epoch: Epoch) -> Result<Keyspace, fjall::E
     })
 }
 
+/// Opens the segments that the manifest names: each is there and is the one that was sealed.
+fn open_segments(folder: &Path, manifest: &Manifest) -> Result<Vec<Arc<Segment>>, Error> {
+    let open = |sealed: &Sealed| {
+        let path = sealed.path(folder);
+        let segment = Segment::open(&path).map_err(|error| error.at(sealed.first, sealed.last))?;
+        if sealed_of(&segment) != *sealed || segment.footer.store != manifest.store {
+            let message = format!(
+                "the segment {} is not the one that was sealed; put it back from a backup, or run {}",
+                path.display(),
+                repair_command(folder)
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message).in_file(path).at(sealed.first, sealed.last));
+        }
+        Ok(Arc::new(segment))
+    };
+    manifest.segments.iter().map(open).collect()
+}
+
+/// The manifest's line for a segment.
+pub(crate) fn sealed_of(segment: &Segment) -> Sealed {
+    Sealed {
+        first: segment.first(),
+        last: segment.last(),
+        length: segment.length,
+        digest: segment.digest,
+        chain: segment.footer.chain_after,
+    }
+}
+
+/// Removes keyspaces whose records are in segments: a crash came between.
+fn remove_sealed(database: &Database, manifest: &Manifest) -> Result<(), fjall::Error> {
+    let unsealed = manifest.epochs[0];
+    for name in database.list_keyspace_names() {
+        let is_sealed = Epoch::parse(&name).is_some_and(|epoch| epoch.first < unsealed.first);
+        if is_sealed {
+            database.delete_keyspace(open_keyspace_named(database, &name)?)?;
+        }
+    }
+    Ok(())
+}
+
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(UNPOISONED)
     }
 
-    fn epochs(&self) -> Arc<Vec<(Epoch, Keyspace)>> {
-        self.epochs.read().expect(UNPOISONED).clone()
+    pub(crate) fn parts(&self) -> Arc<Parts> {
+        self.parts.read().expect(UNPOISONED).clone()
+    }
+
+    pub(crate) fn change_parts(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts.write().expect(UNPOISONED);
+        let mut changed = Parts::clone(&parts);
+        change(&mut changed);
+        *parts = Arc::new(changed);
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        self.writer.lock().expect(UNPOISONED).database.clone()
     }
 
     /// Finds the head, proves that nothing acknowledged is missing, and that the chain holds since the witness.
     fn recover(&self, witness: &Witness, journals: &Journals) -> Result<(), Error> {
-        let epochs = self.epochs();
+        let parts = self.parts();
+        let epochs = &parts.epochs;
         let mut found = Position(epochs[0].0.first.0 - 1);
+        self.check_border(witness)?;
         for (index, (epoch, keyspace)) in epochs.iter().enumerate() {
             let (first, last) = self.ends(keyspace)?;
             let is_seamless = match (first, last) {
@@ -355,7 +516,34 @@ impl Shared {
             return Err(error.at(found.next(), Position(witness.head.last)));
         }
         self.check_journals(witness, journals, found)?;
-        self.check_since(witness, found)
+        self.check_since(witness, found)?;
+        let (epoch, keyspace) = epochs.last().expect("a manifest names an epoch");
+        let mut state = EpochState::default();
+        if epoch.first <= found {
+            let one = self.read_epochs(&parts, epoch.first, epoch.first.next(), ReadLimit { records: 1, bytes: 1 })?;
+            if let Some(record) = one.first() {
+                // About: what is not in tables yet is as many records as there are, of the first one's length.
+                let about = (found.0 - epoch.first.0 + 1) * record.len() as u64;
+                state = EpochState { bytes: keyspace.disk_space().max(about), since: Some(record.recorded_at) };
+            }
+        }
+        self.writer.lock().expect(UNPOISONED).epoch = state;
+        Ok(())
+    }
+
+    /// The witness is written before an epoch is sealed: it is never older than a segment, and knows the same chain.
+    fn check_border(&self, witness: &Witness) -> Result<(), Error> {
+        let parts = self.parts();
+        let Some(segment) = parts.segments.last() else { return Ok(()) };
+        let (last, chain) = (segment.last(), segment.footer.chain_after);
+        if witness.head.last < last.0 || (witness.head.last == last.0 && witness.head.chain != chain) {
+            let error = std::io::Error::other(format!(
+                "the witness ends at position {}, the sealed segments at {last}, and they do not belong together",
+                witness.head.last
+            ));
+            return Err(damaged(&self.folder, witness, error).in_file(Witness::path(&self.folder)).at(last, last));
+        }
+        Ok(())
     }
 
     /// Proves that the store took up everything the journals hold, and that what it has on disk reaches up to them.
@@ -368,12 +556,13 @@ impl Shared {
             let why = format!("the journals hold positions up to {}, the opened store up to {found}", head.last);
             return broken(found.next(), Position(head.last), why);
         }
-        if first <= self.epochs()[0].0.first {
+        let parts = self.parts();
+        if first <= parts.epochs[0].0.first {
             return Ok(());
         }
         let limit = ReadLimit { records: 2, bytes: usize::MAX }.bounded();
         let before = Position(first.0 - 1);
-        let border = self.read_stored(before, found.next(), limit).unwrap_or_default();
+        let border = self.read_epochs(&parts, before, found.next(), limit).unwrap_or_default();
         match &border[..] {
             [before, first] if first.verify_chain(before.chain).is_ok() => Ok(()),
             _ => {
@@ -391,10 +580,11 @@ impl Shared {
             let error = std::io::Error::other(format!("the chain is broken at position {position}"));
             damaged(&self.folder, witness, error).at(position, position)
         };
-        let mut next = Position(witness.head.last.max(self.epochs()[0].0.first.0));
+        let parts = self.parts();
+        let mut next = Position(witness.head.last.max(parts.epochs[0].0.first.0));
         let mut state = self.state().clone();
         while next <= last {
-            let records = self.read_stored(next, last.next(), ReadLimit::default().bounded())?;
+            let records = self.read_epochs(&parts, next, last.next(), ReadLimit::default().bounded())?;
             for record in &records {
                 if record.position.0 == witness.head.last {
                     if record.chain != witness.head.chain {
@@ -452,9 +642,72 @@ impl Shared {
         Error::new(ErrorKind::Corrupt, message).in_file(self.folder.join("fjall")).at(position, position).because(error)
     }
 
-    /// Records from `from` up to and without `tail`.
-    fn read_stored(&self, from: Position, tail: Position, limit: ReadLimit) -> Result<Vec<Record>, Error> {
-        let epochs = self.epochs();
+    /// Goes through segments and epochs from `from` up to and without `tail`, until the limit is reached; `weigh` tells
+    /// an item's bytes.
+    fn read_parts<T>(
+        &self,
+        (from, tail): (Position, Position),
+        limit: ReadLimit,
+        read: impl Fn(&Parts, Option<&Segment>, Position, ReadLimit) -> Result<Vec<T>, Error>,
+        weigh: impl Fn(&T) -> usize,
+    ) -> Result<Vec<T>, Error> {
+        let parts = self.parts();
+        let mut all: Vec<T> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let next = Position(from.0 + all.len() as u64);
+            let segment = parts.segment(next);
+            let rest = ReadLimit { records: limit.records - all.len(), bytes: limit.bytes - bytes };
+            match read(&parts, segment, next, rest) {
+                Ok(part) => {
+                    for item in part {
+                        let weight = weigh(&item);
+                        if !all.is_empty() && bytes + weight > limit.bytes {
+                            return Ok(all);
+                        }
+                        bytes += weight;
+                        all.push(item);
+                    }
+                }
+                // What is before a hole is answered; a read that begins in the hole is told.
+                Err(error) if all.is_empty() => return Err(error),
+                Err(_) => return Ok(all),
+            }
+            // Only a segment ends before the tail or the limit.
+            let end = Position(from.0 + all.len() as u64);
+            let goes_on = segment.is_some_and(|segment| segment.last().next() == end) && end < tail;
+            if !goes_on || all.len() >= limit.records || bytes >= limit.bytes {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn read_records(&self, from: Position, tail: Position, limit: ReadLimit) -> Result<Vec<Record>, Error> {
+        let read = |parts: &Parts, segment: Option<&Segment>, next, rest| match segment {
+            Some(segment) => segment.records(&self.cache, next, rest),
+            None => self.read_epochs(parts, next, tail, rest),
+        };
+        self.read_parts((from, tail), limit, read, Record::len)
+    }
+
+    fn read_events(&self, from: Position, tail: Position, limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
+        let read = |parts: &Parts, segment: Option<&Segment>, next, rest| match segment {
+            Some(segment) => segment.events(&self.cache, next, rest),
+            None => self.read_epochs(parts, next, tail, rest)?.iter().map(envelope).collect(),
+        };
+        // An event's bytes are about those of a burst of ten.
+        self.read_parts((from, tail), limit, read, |_| 256)
+    }
+
+    /// Records of the epochs from `from` up to and without `tail`.
+    pub(crate) fn read_epochs(
+        &self,
+        parts: &Parts,
+        from: Position,
+        tail: Position,
+        limit: ReadLimit,
+    ) -> Result<Vec<Record>, Error> {
+        let epochs = &parts.epochs;
         let mut records = Vec::new();
         let (mut next, mut bytes) = (from, 0);
         let mut index = epochs.partition_point(|(epoch, _)| epoch.first <= from).saturating_sub(1);
@@ -509,23 +762,54 @@ impl Shared {
         Err(Error::new(ErrorKind::Corrupt, message).in_file(self.folder.join("fjall")).at(first, last))
     }
 
-    /// Begins a new epoch when the current one is full. Named in the manifest first: no keyspace is ever unknown.
+    /// Begins a new epoch. Named in the manifest first: no keyspace is ever unknown.
     fn roll(&self, writer: &mut Writer, first: Position) -> Result<(), Error> {
         let epoch = Epoch { first };
-        let mut manifest = writer.manifest.clone();
-        manifest.epochs.push(epoch);
-        manifest.save(&self.folder)?;
-        writer.manifest = manifest;
+        self.change_manifest(|manifest| manifest.epochs.push(epoch))?;
         let keyspace = open_keyspace(&writer.database, epoch).map_err(|error| self.unreadable(error))?;
-        let mut epochs = self.epochs.write().expect(UNPOISONED);
-        let mut all = Vec::clone(&epochs);
-        all.push((epoch, keyspace));
-        *epochs = Arc::new(all);
+        self.change_parts(|parts| parts.epochs.push((epoch, keyspace)));
+        writer.epoch = EpochState::default();
+        self.rolled.notify_all();
         Ok(())
     }
 
+    /// Saves a changed manifest. Keyspaces whose removal is over are no longer named.
+    pub(crate) fn change_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), Error> {
+        let mut manifest = self.manifest.lock().expect(UNPOISONED);
+        let mut changed = manifest.clone();
+        let keyspaces = self.folder.join("fjall").join("keyspaces");
+        changed.dropping.retain(|number| keyspaces.join(number.to_string()).exists());
+        change(&mut changed);
+        changed.save(&self.folder)?;
+        *manifest = changed;
+        Ok(())
+    }
+
+    /// Closes the current epoch, if it holds anything.
+    fn close_epoch(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock().expect(UNPOISONED);
+        let (first, is_closed) = {
+            let state = self.state();
+            (Position(state.head.last + 1), state.is_closed || state.failure.is_some())
+        };
+        if is_closed {
+            return Err(Error::new(ErrorKind::Unavailable, "the log takes no appends: nothing can be sealed"));
+        }
+        if self.parts().epochs.last().is_some_and(|(epoch, _)| epoch.first < first) {
+            self.roll(&mut writer, first)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the current epoch, which begins at `epoch`, is to end before an event at `first`.
+    fn is_full(&self, state: EpochState, epoch: Position, first: Position, recorded_at: Timestamp) -> bool {
+        let LogOptions { epoch_events, epoch_bytes, epoch_age, .. } = self.options;
+        let is_old = state.since.is_some_and(|since| recorded_at.since(since) >= epoch_age);
+        first > epoch && (first.0 - epoch.0 >= epoch_events || state.bytes >= epoch_bytes || is_old)
+    }
+
     /// Writes the witness if the head moved since, or the log is being closed.
-    fn save_witness(&self, is_closed: bool) -> Result<(), Error> {
+    pub(crate) fn save_witness(&self, is_closed: bool) -> Result<(), Error> {
         let mut saved = self.witness.lock().expect(UNPOISONED);
         let State { head, recorded_at, last_config, .. } = *self.state();
         let witness = Witness { store: self.store, head, recorded_at, last_config, is_closed };
@@ -570,11 +854,12 @@ impl Log for FjallLog {
             state.head
         };
         let first = Position(head.last + 1);
-        let epoch = *writer.manifest.epochs.last().expect("a manifest names an epoch");
-        if first.0 - epoch.first.0 >= shared.options.epoch_events {
+        let newest = |parts: &Parts| parts.epochs.last().expect("a manifest names an epoch").clone();
+        let (mut epoch, mut keyspace) = newest(&shared.parts());
+        if shared.is_full(writer.epoch, epoch.first, first, batch[0].recorded_at) {
             shared.roll(writer, first)?;
+            (epoch, keyspace) = newest(&shared.parts());
         }
-        let keyspace = &shared.epochs().last().expect("as the manifest").1.clone();
 
         writer.packer.clear();
         let (mut position, mut chain) = (first, head.chain);
@@ -589,7 +874,7 @@ impl Log for FjallLog {
         let mut commit = fjall::OwnedWriteBatch::with_capacity(writer.database.clone(), writer.packer.len())
             .durability(Some(PersistMode::SyncData));
         for (key, value) in writer.packer.values() {
-            commit.insert(keyspace, Slice::from(key), Slice::from(value));
+            commit.insert(&keyspace, Slice::from(key), Slice::from(value));
         }
         if let Err(error) = commit.commit() {
             let message = format!(
@@ -600,6 +885,10 @@ impl Log for FjallLog {
             let failure = failure.at(first, Position(position.0 - 1)).because(error);
             shared.state().failure = Some(failure.clone());
             return Err(failure);
+        }
+        writer.epoch.bytes += writer.packer.bytes();
+        if epoch.first == first {
+            writer.epoch.since = Some(batch[0].recorded_at);
         }
         {
             let mut state = shared.state();
@@ -626,29 +915,65 @@ impl Log for FjallLog {
     fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Record>, Error> {
         let tail = self.tail();
         check_range(from, self.first(), tail)?;
-        self.shared.read_stored(from, tail, limit.bounded())
+        if from == tail {
+            return Ok(Vec::new());
+        }
+        self.shared.read_records(from, tail, limit.bounded())
+    }
+
+    fn events(&self, from: Position, limit: ReadLimit) -> Result<Vec<Envelope>, Error> {
+        let tail = self.tail();
+        check_range(from, self.first(), tail)?;
+        self.shared.read_events(from, tail, limit.bounded())
     }
 
     fn get(&self, positions: &[Position]) -> Result<Vec<Record>, Error> {
-        let (first, tail) = (self.first(), self.tail());
-        positions
-            .iter()
-            .map(|position| {
-                let not_there = || {
-                    let message = format!("there is no event at position {position}");
-                    Error::new(ErrorKind::NotFound, message).at(*position, *position)
-                };
-                if *position < first || *position >= tail {
-                    return Err(not_there());
-                }
-                let limit = ReadLimit { records: 1, bytes: 1 };
-                self.shared.read_stored(*position, tail, limit)?.pop().ok_or_else(not_there)
-            })
-            .collect()
+        let tail = self.check_there(positions)?;
+        let one = ReadLimit { records: 1, bytes: 1 };
+        let read = |position: &Position| {
+            self.shared.read_records(*position, tail, one)?.pop().ok_or_else(|| not_there(*position))
+        };
+        positions.iter().map(read).collect()
+    }
+
+    fn events_at(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
+        let tail = self.check_there(positions)?;
+        let parts = self.shared.parts();
+        let mut events = Vec::with_capacity(positions.len());
+        let mut rest = positions;
+        while let Some(next) = rest.first() {
+            let Some(segment) = parts.segment(*next) else {
+                let one = ReadLimit { records: 1, bytes: 1 };
+                let record = self.shared.read_epochs(&parts, *next, tail, one)?.pop();
+                events.push(envelope(&record.ok_or_else(|| not_there(*next))?)?);
+                rest = &rest[1..];
+                continue;
+            };
+            let end = rest.iter().position(|at| *at < segment.first() || *at > segment.last()).unwrap_or(rest.len());
+            events.extend(segment.events_at(&self.shared.cache, &rest[..end])?);
+            rest = &rest[end..];
+        }
+        Ok(events)
+    }
+
+    fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {
+        let parts = self.shared.parts();
+        let mut pages = Vec::new();
+        for segment in &parts.segments {
+            pages.extend(segment.series(&self.shared.cache, key, &slots)?);
+        }
+        Ok(SealedSeries { pages, until: parts.epochs[0].0.first })
+    }
+
+    fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
+        let parts = self.shared.parts();
+        let segment = parts.segment(Position(page.segment)).filter(|segment| segment.first().0 == page.segment);
+        let segment = segment.ok_or_else(|| not_there(page.positions.0))?;
+        segment.series_events(&self.shared.cache, page.number, &slots)
     }
 
     fn first(&self) -> Position {
-        self.shared.epochs()[0].0.first
+        self.shared.parts().first()
     }
 
     fn tail(&self) -> Position {
@@ -671,7 +996,10 @@ impl Log for FjallLog {
     }
 
     fn close(&self) {
-        let Some(keeper) = self.keeper.lock().expect(UNPOISONED).take() else { return };
+        let threads = std::mem::take(&mut *self.threads.lock().expect(UNPOISONED));
+        if threads.is_empty() {
+            return;
+        }
         let is_healthy = {
             // No append is under way while the writer is held.
             let _writer = self.shared.writer.lock().expect(UNPOISONED);
@@ -681,8 +1009,11 @@ impl Log for FjallLog {
         };
         self.shared.moved.notify_all();
         self.shared.stopped.notify_all();
-        if keeper.join().is_err() {
-            tracing::error!("the log's witness thread ended by a panic");
+        self.shared.rolled.notify_all();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log ended by a panic");
+            }
         }
         if let Err(error) = self.shared.save_witness(is_healthy) {
             tracing::error!(%error, "the log was not closed in order; the next start checks it");

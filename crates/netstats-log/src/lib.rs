@@ -17,7 +17,7 @@ mod page;
 mod preflight;
 mod recovery;
 mod scan;
-#[allow(dead_code, unused_imports, reason = "the fjall engine takes it up next")]
+mod seal;
 mod segment;
 mod verify;
 
@@ -27,5 +27,6 @@ pub use fjall_log::{FjallLog, LogOptions};
 pub use journal::{AppendTicket, Journal};
 pub use manifest::StoreId;
 pub use memory::MemoryLog;
+pub use seal::SealStep;
 pub use segment::{SealedSeries, SeriesKey, SeriesPage};
 pub use verify::{Damage, VerifyReport, verify};

@@ -1,22 +1,26 @@
 //! Two small files beside fjall's folder that prove what must be in it.
 //!
 //! fjall opens "empty" when its journal is missing, and drops every event after a damaged sector, without an error. So
-//! the truth about what exists is kept outside: `MANIFEST` names the store and its parts and changes rarely; `witness`
+//! the truth about what exists is kept outside: `MANIFEST` names the store and its parts (segments and epochs) and
+//! changes rarely; `witness`
 //! names the newest record known to be durable and is written every second, at the end, and before a config event is
 //! acknowledged.
 
 use std::path::{Path, PathBuf};
 
-use netstats_event::{Position, Timestamp};
+use netstats_event::{ChainHash, Position, Timestamp};
 
 use crate::files::{open_text, read, replace, rfc3339, seal_text};
 use crate::{Error, ErrorKind, Head};
 
-const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
+/// A segment takes a line of at most 110 bytes.
+const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_WITNESS_BYTES: u64 = 4 * 1024;
 
-/// The only format so far of the folder as a whole.
-const FORMAT: &str = "1";
+/// The only format so far of the witness.
+const WITNESS_FORMAT: &str = "1";
+/// The newest format of the manifest. Format 1 knew no segments; it is read as format 2 is.
+const MANIFEST_FORMAT: &str = "2";
 
 /// Names one store for ever, so that files of two stores are never mixed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +56,59 @@ impl Epoch {
     pub(crate) fn keyspace(self) -> String {
         format!("log-{:020}", self.first.0)
     }
+
+    /// The epoch of that name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        name.strip_prefix("log-")?.parse().ok().map(|first| Self { first: Position(first) })
+    }
+}
+
+/// One sealed segment: the file that holds the records from `first` to `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    /// Bytes of the file.
+    pub(crate) length: u64,
+    /// CRC-32C of its footer, which proves all of it.
+    pub(crate) digest: u32,
+    /// The chain after `last`.
+    pub(crate) chain: ChainHash,
+}
+
+impl Sealed {
+    /// Its file.
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join("segments").join(format!("{:020}-{:020}.segment", self.first.0, self.last.0))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [first, last, length, digest, chain] = words[..] else { return None };
+        Some(Self {
+            first: Position(first.parse().ok()?),
+            last: Position(last.parse().ok()?),
+            length: length.parse().ok()?,
+            digest: u32::from_str_radix(digest, 16).ok()?,
+            chain: chain.parse().ok()?,
+        })
+    }
+}
+
+impl std::fmt::Display for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {} {:08x} {}", self.first, self.last, self.length, self.digest, self.chain)
+    }
 }
 
 /// What the store consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
+    /// In the order of positions, without gaps; then come the epochs.
+    pub(crate) segments: Vec<Sealed>,
+    /// Keyspaces, by their number, whose records are in segments: they are being removed.
+    pub(crate) dropping: Vec<u64>,
     /// In the order of positions; never empty.
     pub(crate) epochs: Vec<Epoch>,
 }
@@ -71,26 +122,44 @@ impl Manifest {
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>, Error> {
         let path = Self::path(folder);
         let Some(bytes) = read(&path, MAX_MANIFEST_BYTES)? else { return Ok(None) };
-        check_format(&path, &bytes)?;
+        check_format(&path, &bytes, MANIFEST_FORMAT)?;
         Self::parse(&bytes).map(Some).ok_or_else(|| damaged(&path))
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut lines = open_text(bytes)?.into_iter();
-        (lines.next()? == ("format", FORMAT)).then_some(())?;
+        matches!(lines.next()?, ("format", "1" | MANIFEST_FORMAT)).then_some(())?;
         let ("store", store) = lines.next()? else { return None };
-        let epochs: Option<Vec<Epoch>> = lines
-            .map(|(key, value)| {
-                (key == "epoch").then_some(())?;
-                value.parse().ok().map(|first| Epoch { first: Position(first) })
-            })
-            .collect();
-        let epochs = epochs.filter(|epochs| !epochs.is_empty() && epochs.is_sorted_by(|a, b| a.first < b.first))?;
-        Some(Self { store: StoreId::parse(store)?, epochs })
+        let store = StoreId::parse(store)?;
+        let mut manifest = Self { store, segments: Vec::new(), dropping: Vec::new(), epochs: Vec::new() };
+        for (key, value) in lines {
+            match key {
+                "segment" => manifest.segments.push(Sealed::parse(value)?),
+                "dropping" => manifest.dropping.push(value.parse().ok()?),
+                "epoch" => manifest.epochs.push(Epoch { first: Position(value.parse().ok()?) }),
+                _ => return None,
+            }
+        }
+        manifest.is_sane().then_some(manifest)
+    }
+
+    /// Segments without gaps, and after them the epochs, at least one.
+    fn is_sane(&self) -> bool {
+        let Some(first_epoch) = self.epochs.first() else { return false };
+        let starts = self.segments.iter().map(|sealed| sealed.first).chain([first_epoch.first]).skip(1);
+        self.epochs.is_sorted_by(|a, b| a.first < b.first)
+            && self.segments.iter().all(|sealed| sealed.first.0 >= 1 && sealed.first <= sealed.last)
+            && self.segments.iter().zip(starts).all(|(sealed, next)| sealed.last.0.checked_add(1) == Some(next.0))
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
-        let mut text = format!("format {FORMAT}\nstore {}\n", self.store);
+        let mut text = format!("format {MANIFEST_FORMAT}\nstore {}\n", self.store);
+        for sealed in &self.segments {
+            text.push_str(&format!("segment {sealed}\n"));
+        }
+        for keyspace in &self.dropping {
+            text.push_str(&format!("dropping {keyspace}\n"));
+        }
         for epoch in &self.epochs {
             text.push_str(&format!("epoch {}\n", epoch.first));
         }
@@ -120,14 +189,14 @@ impl Witness {
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>, Error> {
         let path = Self::path(folder);
         let Some(bytes) = read(&path, MAX_WITNESS_BYTES)? else { return Ok(None) };
-        check_format(&path, &bytes)?;
+        check_format(&path, &bytes, WITNESS_FORMAT)?;
         Self::parse(&bytes).map(Some).ok_or_else(|| damaged(&path))
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let lines = open_text(bytes)?;
         let [
-            ("format", FORMAT),
+            ("format", WITNESS_FORMAT),
             ("store", store),
             ("last", last),
             ("chain", chain),
@@ -155,7 +224,7 @@ impl Witness {
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
         let Self { store, head, recorded_at, last_config, is_closed } = self;
         let text = format!(
-            "format {FORMAT}\nstore {store}\nlast {}\nchain {}\nrecorded_at_ns {}\nrecorded_at {}\nlast_config {last_config}\nclosed {}\n",
+            "format {WITNESS_FORMAT}\nstore {store}\nlast {}\nchain {}\nrecorded_at_ns {}\nrecorded_at {}\nlast_config {last_config}\nclosed {}\n",
             head.last,
             head.chain,
             recorded_at.as_nanos(),
@@ -167,11 +236,11 @@ impl Witness {
 }
 
 /// A newer program's files are refused before anything else is looked at, and are left as they are.
-fn check_format(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+fn check_format(path: &Path, bytes: &[u8], newest: &str) -> Result<(), Error> {
     let format = bytes.strip_prefix(b"format ").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
     let is_newer = format
         .and_then(|format| std::str::from_utf8(format).ok()?.parse::<u32>().ok())
-        .is_some_and(|format| format > FORMAT.parse().expect("a number"));
+        .is_some_and(|format| format > newest.parse().expect("a number"));
     // Only a whole file says so: one flipped bit must not look like a message from the future.
     if is_newer && open_text(bytes).is_some() {
         let message = format!("{} is of a newer program: use that program; nothing was changed", path.display());
@@ -187,12 +256,22 @@ fn damaged(path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use netstats_event::ChainHash;
-
     use super::*;
 
     fn manifest() -> Manifest {
-        Manifest { store: StoreId([7; 16]), epochs: vec![Epoch { first: Position(1) }, Epoch { first: Position(90) }] }
+        let sealed = |first, last| Sealed {
+            first: Position(first),
+            last: Position(last),
+            length: 4_711,
+            digest: 0xabc,
+            chain: ChainHash([5; 16]),
+        };
+        Manifest {
+            store: StoreId([7; 16]),
+            segments: vec![sealed(1, 40), sealed(41, 60)],
+            dropping: vec![3],
+            epochs: vec![Epoch { first: Position(61) }, Epoch { first: Position(90) }],
+        }
     }
 
     fn witness() -> Witness {
@@ -217,6 +296,32 @@ mod tests {
     }
 
     #[test]
+    fn the_first_format_is_still_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = seal_text(&format!("format 1\nstore {}\nepoch 1\nepoch 90\n", StoreId([7; 16])));
+        std::fs::write(Manifest::path(folder.path()), text).unwrap();
+        let manifest = Manifest::load(folder.path()).unwrap().unwrap();
+        assert_eq!(manifest.epochs, [Epoch { first: Position(1) }, Epoch { first: Position(90) }]);
+        assert!(manifest.segments.is_empty());
+    }
+
+    #[test]
+    fn a_manifest_with_a_gap_between_its_parts_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        for change in [
+            |manifest: &mut Manifest| manifest.segments[0].last = Position(39),
+            |manifest: &mut Manifest| {
+                manifest.epochs.clear();
+            },
+        ] {
+            let mut broken = manifest();
+            change(&mut broken);
+            broken.save(folder.path()).unwrap();
+            assert_eq!(Manifest::load(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
     fn every_bit_flip_is_damage_and_never_a_newer_format() {
         let folder = tempfile::tempdir().unwrap();
         witness().save(folder.path()).unwrap();
@@ -233,7 +338,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let newer = seal_text("format 2\nsomething new\n");
+        let newer = seal_text("format 3\nsomething new\n");
         std::fs::write(Manifest::path(folder.path()), &newer).unwrap();
         let refused = Manifest::load(folder.path()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid);

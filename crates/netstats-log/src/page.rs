@@ -79,6 +79,11 @@ impl Packer {
         })
     }
 
+    /// Bytes of all records.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() / MAX_VALUE_BYTES + self.pages.len()

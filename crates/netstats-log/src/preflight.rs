@@ -50,7 +50,9 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Re
         Err(error) => return refuse(store.join("keyspaces"), error),
     };
     // Number 0 is fjall's own list of keyspaces; ours come after it, and no event is written before one of them exists.
-    let ours: Vec<u64> = keyspaces.into_iter().filter(|number| *number > 0).collect();
+    // What is sealed and being removed may be there, in part, or not.
+    let ours: Vec<u64> =
+        keyspaces.into_iter().filter(|number| *number > 0 && !manifest.dropping.contains(number)).collect();
     let is_unfinished = ours.is_empty() && witness.head.last == 0;
     let version = store.join("version");
     let is_marked = match read_bounded(&version) {
@@ -94,7 +96,14 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Re
         return refuse(store.join("keyspaces"), error);
     }
     match has_journal(&store) {
-        Ok(true) => Ok(()),
+        // The removal of sealed keyspaces goes on, before fjall may stumble over what is left of them.
+        Ok(true) => manifest.dropping.iter().try_for_each(|number| {
+            let keyspace = store.join("keyspaces").join(number.to_string());
+            match fs::remove_dir_all(&keyspace) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => refuse(keyspace, error),
+                _ => Ok(()),
+            }
+        }),
         Ok(false) => {
             let error = io::Error::other(format!("its journal ({}) is missing", store.join("*.jnl").display()));
             refuse(store, error)

@@ -50,10 +50,32 @@ impl Engine for Fjall {
     }
     fn open(&mut self) -> Arc<FjallLog> {
         // Epochs so short that the histories cross them.
-        let options = LogOptions { epoch_events: 50, ..LogOptions::default() };
+        let options = LogOptions { epoch_events: 50, seals: false, ..LogOptions::default() };
         Arc::new(FjallLog::open_with(self.path(), options).unwrap())
     }
     fn reopen(&mut self, log: Arc<FjallLog>) -> Arc<FjallLog> {
+        drop(log);
+        self.open()
+    }
+}
+
+/// The same, nearly all of it sealed: in the background while it is in use, and all but the newest epoch at a reopen.
+struct Sealed(Fjall);
+
+impl Engine for Sealed {
+    type Log = FjallLog;
+    fn new() -> Self {
+        Self(Fjall::new())
+    }
+    fn open(&mut self) -> Arc<FjallLog> {
+        let options = LogOptions { epoch_events: 15, ..LogOptions::default() };
+        Arc::new(FjallLog::open_with(self.0.path(), options).unwrap())
+    }
+    fn reopen(&mut self, log: Arc<FjallLog>) -> Arc<FjallLog> {
+        // A closed log seals nothing any more.
+        if log.seal_now().is_ok() {
+            assert_eq!(log.segments().last().map_or(Position(0), |(_, _, last)| *last).next(), log.tail());
+        }
         drop(log);
         self.open()
     }
@@ -309,4 +331,5 @@ macro_rules! conformance {
 conformance! {
     memory: Memory, 256;
     fjall: Fjall, 24;
+    sealed: Sealed, 12;
 }

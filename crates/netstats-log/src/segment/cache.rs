@@ -117,3 +117,38 @@ impl Parts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Result<(Decoded, usize), Error> {
+        Ok((Decoded::Index(Arc::default()), 10))
+    }
+
+    #[test]
+    fn decoded_parts_are_bounded_and_the_newest_stay() {
+        let cache = Cache::new(100);
+        for number in 0..50 {
+            cache.get(Part::Index(number), index).unwrap();
+            cache.get(Part::Index(0), || unreachable!("used all the time, so it stays")).unwrap();
+            assert!(cache.bytes() <= 100);
+        }
+        cache.get(Part::Index(49), || unreachable!("the newest but one")).unwrap();
+        cache.get(Part::Page(0, 0), || Ok((Decoded::Index(Arc::default()), 101))).unwrap();
+        assert!(cache.bytes() <= 100, "what is over the limit alone is not kept");
+    }
+
+    #[test]
+    fn what_nobody_uses_between_two_sweeps_is_forgotten() {
+        let cache = Cache::new(100);
+        cache.get(Part::Index(1), index).unwrap();
+        cache.get(Part::Index(2), index).unwrap();
+        cache.sweep();
+        cache.get(Part::Index(2), index).unwrap();
+        cache.sweep();
+        assert_eq!(cache.bytes(), 10);
+        cache.sweep();
+        assert_eq!(cache.bytes(), 0);
+    }
+}

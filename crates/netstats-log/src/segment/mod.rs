@@ -23,6 +23,5 @@ mod read;
 
 pub(crate) use build::Builder;
 pub(crate) use cache::Cache;
-pub(crate) use format::Footer;
 pub(crate) use read::Segment;
 pub use read::{SealedSeries, SeriesKey, SeriesPage};

@@ -103,6 +103,10 @@ impl Segment {
         Ok(Self { path: path.to_owned(), footer, length, digest })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) const fn first(&self) -> Position {
         Position(self.footer.first)
     }
@@ -198,7 +202,7 @@ impl Segment {
                 Some(page) => page,
                 None => {
                     let position = self.footer.first + at as u64;
-                    let page = self.page(cache, number).map_err(|error| self.from_here(error, position))?;
+                    let page = self.page(cache, number).map_err(|error| self.up_to_mark(error, position))?;
                     pages.entry(number).or_insert(page)
                 }
             };
@@ -210,7 +214,7 @@ impl Segment {
     }
 
     /// What cannot be read from here on: the chain of the records behind it is unknown up to the next mark.
-    fn from_here(&self, error: Error, position: u64) -> Error {
+    fn up_to_mark(&self, error: Error, position: u64) -> Error {
         if error.kind() != ErrorKind::Corrupt {
             return error;
         }
@@ -233,7 +237,7 @@ impl Segment {
         let start = wanted / MARK_EVERY * MARK_EVERY;
         let events = self.footer.events as usize;
         let broken = |at: usize| {
-            self.from_here(self.damaged("the chain is broken", self.whole()), self.footer.first + at as u64)
+            self.up_to_mark(self.damaged("the chain is broken", self.whole()), self.footer.first + at as u64)
         };
         let mut chain = mark(start / MARK_EVERY).ok_or_else(|| broken(wanted))?;
         let (mut records, mut bytes): (Vec<Record>, usize) = (Vec::new(), 0);
@@ -242,7 +246,7 @@ impl Segment {
             let position = Position(self.footer.first + at as u64);
             let draft = page.draft(row);
             let draft = draft
-                .ok_or_else(|| self.from_here(self.damaged("a record makes no sense", self.whole()), position.0))?;
+                .ok_or_else(|| self.up_to_mark(self.damaged("a record makes no sense", self.whole()), position.0))?;
             let record = draft.at(position, chain);
             chain = record.chain;
             let after = if at + 1 == events { Some(self.footer.chain_after) } else { mark((at + 1) / MARK_EVERY) };
@@ -294,7 +298,7 @@ impl Segment {
         let order = self.order(cache)?;
         let event = |position: &Position| {
             let at = usize::try_from(position.0 - self.footer.first).expect("a place in this segment");
-            let page = self.page(cache, order.pages[at]).map_err(|error| self.from_here(error, position.0))?;
+            let page = self.page(cache, order.pages[at]).map_err(|error| self.up_to_mark(error, position.0))?;
             self.envelope(at, &page, order.rows[at] as usize)
         };
         positions.iter().map(event).collect()

@@ -27,7 +27,7 @@ const BATCHES: &str = "NETSTATS_PROOF_BATCHES";
 
 /// Small epochs: they begin, end and are put away while the rig does its worst.
 pub(crate) fn options() -> LogOptions {
-    LogOptions { epoch_events: 2_000, witness_every: Duration::from_millis(20) }
+    LogOptions { epoch_events: 2_000, witness_every: Duration::from_millis(20), ..LogOptions::default() }
 }
 
 /// What is appended: pings, kinds that nobody knows, long ones among them, and now and then a config event.
