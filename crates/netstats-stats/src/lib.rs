@@ -21,10 +21,12 @@
 //!   `statrs` is involved (confidence intervals, p-values).
 
 mod apdex;
+mod availability;
 mod baseline;
 mod changes;
 mod compare;
 mod correlation;
+mod heatmap;
 mod histogram;
 mod jitter;
 mod limits;
@@ -37,10 +39,12 @@ mod trend;
 mod voice;
 
 pub use apdex::{Apdex, apdex};
+pub use availability::{Accounting, Availability, Blindness, Known, Outage, Stretch, answered_share, availability};
 pub use baseline::{Baseline, Cell};
 pub use changes::{ChangePoint, change_points, robust_noise};
 pub use compare::{Comparison, compare};
 pub use correlation::{Correlation, pearson, spearman};
+pub use heatmap::{Heatmap, HeatmapCell, WEEK};
 pub use histogram::{Histogram, histogram, log_edges};
 pub use jitter::{IntegerJitter, SmoothedJitter, ipdv, mean_abs_ipdv, pdv};
 pub use limits::*;

@@ -174,4 +174,76 @@ proptest! {
         let counted = histogram(&values, &[0.0, 1.0, 2.5, 10.0]).unwrap();
         prop_assert_eq!(counted.counts.iter().sum::<u64>() + counted.below + counted.above, values.len() as u64);
     }
+
+    #[test]
+    fn availability_is_what_looking_at_every_millisecond_says(
+        streams in vec(vec((0_i64..4, 1_i64..9, 0_u8..3), 0..10), 0..4),
+        windows in vec((0_i64..80, 1_i64..20), 0..4),
+        cut in (0_i64..40, 0_i64..60),
+        blindness in 0_usize..3,
+        is_maintenance_excluded in any::<bool>(),
+    ) {
+        const KNOWN: [Known; 3] = [Known::Up, Known::Down, Known::Unknown];
+        let streams: Vec<Vec<Stretch>> = streams.iter().map(|stream| {
+            let mut at = 0;
+            stream.iter().map(|(gap, length, known)| {
+                let from = at + gap;
+                at = from + length;
+                Stretch { from, to: at, known: KNOWN[usize::from(*known)], checks: 1 }
+            }).collect()
+        }).collect();
+        let windows: Vec<_> = windows.iter().map(|(from, length)| *from..from + length).collect();
+        let range = cut.0..cut.0 + cut.1;
+        let blindness = [Blindness::Excluded, Blindness::Up, Blindness::Down][blindness];
+        let accounting = Accounting { blindness, is_maintenance_excluded, ..Accounting::default() };
+        let account = availability(&streams, &windows, &range, &accounting);
+
+        let (mut up, mut down, mut unknown, mut maintenance, mut unmeasured) = (0, 0, 0, 0, 0);
+        for at in range.clone() {
+            let said: Vec<Known> =
+                streams.iter().flatten().filter(|s| (s.from..s.to).contains(&at)).map(|s| s.known).collect();
+            let is_excluded = is_maintenance_excluded && windows.iter().any(|window| window.contains(&at));
+            match said.iter().min() {
+                None => unmeasured += 1,
+                Some(_) if is_excluded => maintenance += 1,
+                Some(Known::Up) => up += 1,
+                Some(Known::Down) => down += 1,
+                Some(Known::Unknown) => {
+                    unknown += 1;
+                    up += i64::from(blindness == Blindness::Up);
+                    down += i64::from(blindness == Blindness::Down);
+                }
+            }
+        }
+        let sums = (account.up_ms, account.down_ms, account.unknown_ms, account.maintenance_ms, account.unmeasured_ms);
+        prop_assert_eq!(sums, (up, down, unknown, maintenance, unmeasured));
+        prop_assert!(account.outages.windows(2).all(|pair| pair[0].to <= pair[1].from));
+        prop_assert!(account.outages.iter().all(|o| range.start <= o.from && o.from < o.to && o.to <= range.end));
+        if blindness != Blindness::Down {
+            prop_assert_eq!(account.outages.iter().map(|outage| outage.counted_ms).sum::<i64>(), down);
+        }
+    }
+
+    #[test]
+    fn more_retries_and_grace_never_make_it_worse(
+        stream in vec((1_i64..9, 0_u8..3, 1_u64..4), 0..20),
+        retries in 0_u32..6,
+        grace_ms in 0_i64..30,
+    ) {
+        let mut at = 0;
+        let stream: Vec<Stretch> = stream.iter().map(|(length, known, checks)| {
+            let from = at;
+            at += length;
+            let known = [Known::Up, Known::Down, Known::Unknown][usize::from(*known)];
+            Stretch { from, to: at, known, checks: *checks }
+        }).collect();
+        let of = |retries, grace_ms| {
+            let accounting = Accounting { retries, grace_ms, ..Accounting::default() };
+            availability(std::slice::from_ref(&stream), &[], &(0..at), &accounting)
+        };
+        let (before, after) = (of(retries, grace_ms), of(retries + 1, grace_ms + 1));
+        prop_assert!(after.down_ms <= before.down_ms && after.outages.len() <= before.outages.len());
+        prop_assert_eq!(after.up_ms + after.down_ms, before.up_ms + before.down_ms);
+        prop_assert_eq!(after.unknown_ms, before.unknown_ms);
+    }
 }
