@@ -1,11 +1,12 @@
 //! The one list of event kinds.
 
 use crate::{
-    AnswerChanged, BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped,
-    ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured,
-    JobAdded, JobChanged, JobId, JobRemoved, JobStarted, JobStopped, Meta, NameResolved, PingMeasured, Position,
-    ProbeKind, RouteTraced, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, UplinkLost,
-    UplinkRestored,
+    AccountingChanged, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnswerChanged, BandwidthMeasured,
+    ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied, DestinationAdded,
+    DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded, JobChanged, JobId,
+    JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, Meta, NameResolved,
+    PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured,
+    Timestamp, UplinkLost, UplinkRestored,
 };
 
 /// The four families of events.
@@ -124,6 +125,13 @@ kinds! {
     JobStarted = 114, "job_started", Config;
     JobStopped = 115, "job_stopped", Config;
     ConfigApplied = 121, "config_applied", Config;
+    AnnotationAdded = 131, "annotation_added", Config;
+    AnnotationChanged = 132, "annotation_changed", Config;
+    AnnotationRemoved = 133, "annotation_removed", Config;
+    MaintenanceAdded = 134, "maintenance_added", Config;
+    MaintenanceChanged = 135, "maintenance_changed", Config;
+    MaintenanceRemoved = 136, "maintenance_removed", Config;
+    AccountingChanged = 137, "accounting_changed", Config;
     PingMeasured = 201, "ping_measured", Sample;
     RouteTraced = 202, "route_traced", Sample;
     NameResolved = 203, "name_resolved", Sample;
@@ -169,6 +177,13 @@ impl Event {
             Self::JobStarted(e) => &e.meta,
             Self::JobStopped(e) => &e.meta,
             Self::ConfigApplied(e) => &e.meta,
+            Self::AnnotationAdded(e) => &e.meta,
+            Self::AnnotationChanged(e) => &e.meta,
+            Self::AnnotationRemoved(e) => &e.meta,
+            Self::MaintenanceAdded(e) => &e.meta,
+            Self::MaintenanceChanged(e) => &e.meta,
+            Self::MaintenanceRemoved(e) => &e.meta,
+            Self::AccountingChanged(e) => &e.meta,
             _ => return None,
         })
     }

@@ -29,6 +29,15 @@ id! {
     JobId, u32
 }
 
+id! {
+    /// An annotation's number: small, given in order, never used again after a removal.
+    AnnotationId, u32
+}
+id! {
+    /// A maintenance window's number: small, given in order, never used again after a removal.
+    MaintenanceId, u32
+}
+
 impl Position {
     /// Before the first event.
     pub const START: Self = Self(0);

@@ -16,7 +16,7 @@ pub const MAX_TAGS: usize = 64;
 pub const MAX_BURST_PACKETS: usize = 1_000;
 /// Hops of one traced route.
 pub const MAX_HOPS: usize = 64;
-/// Destinations named by one job.
+/// Destinations named by one job, annotation or maintenance window.
 pub const MAX_JOB_DESTINATIONS: usize = 10_000;
 
 /// Refuses what is over a limit.
@@ -47,6 +47,20 @@ pub(crate) fn check(event: &Event) -> Result<(), EncodeError> {
             chars("name", &spec.name, MAX_NAME_CHARS)?;
             maybe("description", &spec.description, MAX_TEXT_CHARS)?;
             tags("tags", &spec.tags)?;
+            tags("destination_tags", &spec.destination_tags)?;
+            within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
+        }
+        Event::AnnotationAdded(crate::AnnotationAdded { spec, .. })
+        | Event::AnnotationChanged(crate::AnnotationChanged { spec, .. }) => {
+            chars("title", &spec.title, MAX_NAME_CHARS)?;
+            maybe("text", &spec.text, MAX_TEXT_CHARS)?;
+            tags("tags", &spec.tags)?;
+            within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
+        }
+        Event::MaintenanceAdded(crate::MaintenanceAdded { spec, .. })
+        | Event::MaintenanceChanged(crate::MaintenanceChanged { spec, .. }) => {
+            chars("title", &spec.title, MAX_NAME_CHARS)?;
+            maybe("text", &spec.text, MAX_TEXT_CHARS)?;
             tags("destination_tags", &spec.destination_tags)?;
             within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
         }

@@ -2,6 +2,7 @@
 //! changes once a release has written it. Integers, strings, vectors and options only; enums are numbers with tables
 //! in `codes.rs`.
 
+mod account;
 mod burst;
 mod codes;
 mod common;
@@ -73,6 +74,13 @@ mod dispatch {
         JobStarted => config::JobStartedV1,
         JobStopped => config::JobStoppedV1,
         ConfigApplied => config::ConfigAppliedV1,
+        AnnotationAdded => config::AnnotationV1,
+        AnnotationChanged => config::AnnotationChangedV1,
+        AnnotationRemoved => config::AnnotationRemovedV1,
+        MaintenanceAdded => config::MaintenanceV1,
+        MaintenanceChanged => config::MaintenanceChangedV1,
+        MaintenanceRemoved => config::MaintenanceRemovedV1,
+        AccountingChanged => account::AccountingChangedV1,
         PingMeasured => sample::PingMeasuredV1,
         RouteTraced => sample::RouteTracedV1,
         NameResolved => sample::NameResolvedV1,

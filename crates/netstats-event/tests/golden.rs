@@ -8,15 +8,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use netstats_event::{
-    AddressFamily, AnswerChanged, AnswerRecord, BandwidthDirection, BandwidthEngine, BandwidthMeasured,
-    BandwidthOptions, ClockSource, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
-    DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, DestinationSpec, DnsFailure, DnsOptions,
-    DnsOutcome, DnsTransport, Echo, Event, FailReason, Hop, HopAnswer, HostSlept, HttpMeasured, HttpOptions,
-    HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec, JobStarted, JobStopped, Kind, ManagedBy,
-    Meta, Metric, MissReason, MplsLabel, NameResolved, PingMeasured, PingOptions, ProbeKind, ProbeOptions, RouteTraced,
-    Rtt, SampleFlags, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions,
-    TcpOutcome, Throughput, Timestamp, TracerouteOptions, TracerouteProtocol, Transport, UplinkLost, UplinkRestored,
-    WeeklyHours, WeeklySpan, decode, encode,
+    AccountingChanged, AccountingSpec, AddressFamily, AnnotationAdded, AnnotationChanged, AnnotationId,
+    AnnotationRemoved, AnnotationSpec, AnswerChanged, AnswerRecord, BandwidthDirection, BandwidthEngine,
+    BandwidthMeasured, BandwidthOptions, ClockSource, ClockStepped, CollectorStalled, CollectorStarted,
+    CollectorStopped, ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved,
+    DestinationSpec, DnsFailure, DnsOptions, DnsOutcome, DnsTransport, Echo, Event, FailReason, Hop, HopAnswer,
+    HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
+    JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
+    MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PingMeasured,
+    PingOptions, ProbeKind, ProbeOptions, RouteTraced, Rtt, SampleFlags, SampleHead, SlotFailed, SlotsMissed,
+    SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions, TcpOutcome, Throughput, Timestamp, TracerouteOptions,
+    TracerouteProtocol, Transport, UplinkLost, UplinkRestored, WeeklyHours, WeeklySpan, decode, encode,
 };
 
 fn meta() -> Meta {
@@ -236,6 +238,43 @@ fn web(outcome: HttpOutcome) -> HttpMeasured {
     }
 }
 
+fn annotation() -> AnnotationSpec {
+    AnnotationSpec {
+        title: "cable cut".to_owned(),
+        text: Some("the digger again".to_owned()),
+        start_time: Timestamp::from_millis(1_795_000_000_123),
+        end_time: Some(Timestamp::from_millis(1_795_000_600_000)),
+        destinations: vec![DestinationId(1), DestinationId(70_000)],
+        tags: vec!["wan".to_owned()],
+    }
+}
+
+fn maintenance() -> MaintenanceSpec {
+    MaintenanceSpec {
+        title: "router upgrade".to_owned(),
+        text: Some("every Sunday".to_owned()),
+        start_time: Timestamp::from_secs(1_790_000_000),
+        end_time: Some(Timestamp::from_secs(1_800_000_000)),
+        weekly: Some(WeeklyHours {
+            time_zone: "Europe/Berlin".to_owned(),
+            spans: vec![WeeklySpan { weekday: 6, from_minute: 1_320, to_minute: 240 }],
+        }),
+        destinations: vec![DestinationId(2)],
+        destination_tags: vec!["core".to_owned()],
+    }
+}
+
+fn accounting() -> AccountingSpec {
+    AccountingSpec {
+        retries: 2,
+        grace_s: 90,
+        is_maintenance_excluded: false,
+        observer_outages: ObserverOutages::Down,
+        max_loss_ppm: Some(10_000),
+        max_p95_us: Some(150_000),
+    }
+}
+
 /// One event of every kind, every field set to something that is not its default.
 fn events() -> Vec<Event> {
     let id = DestinationId(70_000);
@@ -249,6 +288,13 @@ fn events() -> Vec<Event> {
         JobStarted { job: JobId(3), meta: meta() }.into(),
         JobStopped { job: JobId(3), meta: meta() }.into(),
         ConfigApplied { digest: [0xab; 32], starter: true, meta: meta() }.into(),
+        AnnotationAdded { id: AnnotationId(4), spec: annotation(), meta: meta() }.into(),
+        AnnotationChanged { id: AnnotationId(4), spec: annotation(), meta: meta() }.into(),
+        AnnotationRemoved { id: AnnotationId(4), meta: meta() }.into(),
+        MaintenanceAdded { id: MaintenanceId(5), spec: maintenance(), meta: meta() }.into(),
+        MaintenanceChanged { id: MaintenanceId(5), spec: maintenance(), meta: meta() }.into(),
+        MaintenanceRemoved { id: MaintenanceId(5), meta: meta() }.into(),
+        AccountingChanged { spec: accounting(), meta: meta() }.into(),
         ping().into(),
         route().into(),
         lookup(response()).into(),

@@ -2,14 +2,16 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::account::{AnnotationSpecV1, MaintenanceSpecV1};
 use super::codes::Code;
 use super::common::MetaV1;
 use super::options::OptionsV1;
 use super::{Meaning, Wire};
 use crate::{
-    ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, DestinationSpec, JobAdded,
-    JobChanged, JobId, JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Metric, Timestamp, WeeklyHours,
-    WeeklySpan,
+    AnnotationAdded, AnnotationChanged, AnnotationId, AnnotationRemoved, ConfigApplied, DestinationAdded,
+    DestinationChanged, DestinationId, DestinationRemoved, DestinationSpec, JobAdded, JobChanged, JobId, JobRemoved,
+    JobSpec, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
+    ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan,
 };
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -50,6 +52,26 @@ pub(super) struct HoursV1 {
     spans: Vec<SpanV1>,
 }
 
+impl HoursV1 {
+    pub(super) fn new(hours: &WeeklyHours) -> Self {
+        let span = |span: &WeeklySpan| SpanV1 {
+            weekday: span.weekday,
+            from_minute: span.from_minute,
+            to_minute: span.to_minute,
+        };
+        Self { time_zone: hours.time_zone.clone(), spans: hours.spans.iter().map(span).collect() }
+    }
+
+    pub(super) fn get(self) -> WeeklyHours {
+        let span = |span: SpanV1| WeeklySpan {
+            weekday: span.weekday,
+            from_minute: span.from_minute,
+            to_minute: span.to_minute,
+        };
+        WeeklyHours { time_zone: self.time_zone, spans: self.spans.into_iter().map(span).collect() }
+    }
+}
+
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) struct JobSpecV1 {
     name: String,
@@ -80,18 +102,7 @@ impl JobSpecV1 {
             destination_tags: spec.destination_tags.clone(),
             start_time_ns: spec.start_time.map(Timestamp::as_nanos),
             end_time_ns: spec.end_time.map(Timestamp::as_nanos),
-            active_hours: spec.active_hours.as_ref().map(|hours| HoursV1 {
-                time_zone: hours.time_zone.clone(),
-                spans: hours
-                    .spans
-                    .iter()
-                    .map(|span| SpanV1 {
-                        weekday: span.weekday,
-                        from_minute: span.from_minute,
-                        to_minute: span.to_minute,
-                    })
-                    .collect(),
-            }),
+            active_hours: spec.active_hours.as_ref().map(HoursV1::new),
             options: OptionsV1::new(&spec.options),
             managed_by: spec.managed_by.code(),
         }
@@ -109,18 +120,7 @@ impl JobSpecV1 {
             destination_tags: self.destination_tags,
             start_time: self.start_time_ns.map(Timestamp::from_nanos),
             end_time: self.end_time_ns.map(Timestamp::from_nanos),
-            active_hours: self.active_hours.map(|hours| WeeklyHours {
-                time_zone: hours.time_zone,
-                spans: hours
-                    .spans
-                    .into_iter()
-                    .map(|span| WeeklySpan {
-                        weekday: span.weekday,
-                        from_minute: span.from_minute,
-                        to_minute: span.to_minute,
-                    })
-                    .collect(),
-            }),
+            active_hours: self.active_hours.map(HoursV1::get),
             options: self.options.get()?,
             managed_by: ManagedBy::from_code(self.managed_by)?,
         })
@@ -156,6 +156,10 @@ with_spec! {
     DestinationChangedV1, DestinationChanged, DestinationId, DestinationSpecV1;
     JobV1, JobAdded, JobId, JobSpecV1;
     JobChangedV1, JobChanged, JobId, JobSpecV1;
+    AnnotationV1, AnnotationAdded, AnnotationId, AnnotationSpecV1;
+    AnnotationChangedV1, AnnotationChanged, AnnotationId, AnnotationSpecV1;
+    MaintenanceV1, MaintenanceAdded, MaintenanceId, MaintenanceSpecV1;
+    MaintenanceChangedV1, MaintenanceChanged, MaintenanceId, MaintenanceSpecV1;
 }
 
 /// Kinds that name an id and nothing else.
@@ -186,6 +190,8 @@ id_only! {
     JobRemovedV1, JobRemoved, id, JobId;
     JobStartedV1, JobStarted, job, JobId;
     JobStoppedV1, JobStopped, job, JobId;
+    AnnotationRemovedV1, AnnotationRemoved, id, AnnotationId;
+    MaintenanceRemovedV1, MaintenanceRemoved, id, MaintenanceId;
 }
 
 #[derive(Archive, Serialize, Deserialize)]
