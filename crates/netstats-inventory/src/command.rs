@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use netstats_event::{DestinationId, DestinationSpec, JobId, JobSpec};
+use netstats_event::{
+    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, JobId, JobSpec, MaintenanceId,
+    MaintenanceSpec,
+};
 
 use crate::limits::{DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S};
 
@@ -47,6 +50,36 @@ pub enum Command {
         /// Which.
         id: JobId,
     },
+    /// Add an annotation; its id is the next free one.
+    AddAnnotation(AnnotationSpec),
+    /// Replace all that an annotation says.
+    ChangeAnnotation {
+        /// Which.
+        id: AnnotationId,
+        /// All that it shall say.
+        spec: AnnotationSpec,
+    },
+    /// Remove an annotation.
+    RemoveAnnotation {
+        /// Which.
+        id: AnnotationId,
+    },
+    /// Add a maintenance window; its id is the next free one.
+    AddMaintenance(MaintenanceSpec),
+    /// Replace all of a maintenance window.
+    ChangeMaintenance {
+        /// Which.
+        id: MaintenanceId,
+        /// All that it shall be.
+        spec: MaintenanceSpec,
+    },
+    /// Remove a maintenance window: accounts are as if it never was.
+    RemoveMaintenance {
+        /// Which.
+        id: MaintenanceId,
+    },
+    /// Save the method of accounting.
+    ChangeAccounting(AccountingSpec),
     /// Make the entries that the config file manages what the file says.
     ApplyConfig(DesiredState),
 }

@@ -7,6 +7,7 @@ use netstats_event::{
     Event, JobAdded, JobChanged, JobId, JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, Timestamp,
 };
 
+use crate::account;
 use crate::command::{Command, DesiredJob, DesiredState, Policy, Rejection};
 use crate::model::{Destination, Inventory, Job, name_key};
 use crate::validate::{self, did_you_mean};
@@ -55,6 +56,13 @@ pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy)
             let enabled = users_job(state, id)?.spec.enabled;
             enabled.then(|| JobStopped { job: id, meta: meta.clone() }.into())
         }
+        Command::AddAnnotation(spec) => Some(account::add_annotation(state, spec, meta)?),
+        Command::ChangeAnnotation { id, spec } => account::change_annotation(state, id, spec, meta)?,
+        Command::RemoveAnnotation { id } => Some(account::remove_annotation(state, id, meta)?),
+        Command::AddMaintenance(spec) => Some(account::add_maintenance(state, spec, meta)?),
+        Command::ChangeMaintenance { id, spec } => account::change_maintenance(state, id, spec, meta)?,
+        Command::RemoveMaintenance { id } => Some(account::remove_maintenance(state, id, meta)?),
+        Command::ChangeAccounting(spec) => account::change_accounting(state, spec, meta)?,
         Command::ApplyConfig(desired) => {
             // A file is right or wrong in itself: its starter block is checked also where it is not appended.
             if desired.starter.is_some() && !starts_empty(state) {

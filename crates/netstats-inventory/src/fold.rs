@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use netstats_event::{
-    DestinationId, DestinationSpec, Envelope, Event, Family, JobId, JobSpec, Meta, Position, Timestamp,
+    AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, Envelope, Event, Family, JobId, JobSpec,
+    MaintenanceId, MaintenanceSpec, Meta, Position, Timestamp,
 };
 use netstats_projector::{Error, Projector, RowBatch, RowReader};
 
-use crate::model::{Destination, Inventory, Job, name_key};
+use crate::model::{Annotation, Destination, Inventory, Job, Maintenance, Remark, name_key};
 use crate::query::{Change, InventoryHandle, Shared};
 use crate::rows;
 
@@ -54,6 +55,21 @@ impl Inventory {
             }
             Event::JobStarted(e) => self.switch_job(e.job, true, &e.meta, position, at),
             Event::JobStopped(e) => self.switch_job(e.job, false, &e.meta, position, at),
+            Event::AnnotationAdded(e) => self.put_annotation(e.id, &e.spec, &e.meta, position, at),
+            Event::AnnotationChanged(e) if self.annotations.contains_key(&e.id) => {
+                self.put_annotation(e.id, &e.spec, &e.meta, position, at);
+            }
+            Event::AnnotationRemoved(e) => {
+                self.annotations.remove(&e.id);
+            }
+            Event::MaintenanceAdded(e) => self.put_maintenance(e.id, &e.spec, &e.meta, position, at),
+            Event::MaintenanceChanged(e) if self.maintenance.contains_key(&e.id) => {
+                self.put_maintenance(e.id, &e.spec, &e.meta, position, at);
+            }
+            Event::MaintenanceRemoved(e) => {
+                self.maintenance.remove(&e.id);
+            }
+            Event::AccountingChanged(e) => (self.accounting, self.accounting_changed) = (e.spec, position),
             Event::ConfigApplied(e) => {
                 self.config_digest = Some(e.digest);
                 self.starter_applied |= e.starter;
@@ -73,6 +89,40 @@ impl Inventory {
             added,
             changed: position,
         });
+    }
+
+    fn put_annotation(
+        &mut self,
+        id: AnnotationId,
+        spec: &AnnotationSpec,
+        meta: &Meta,
+        position: Position,
+        at: Timestamp,
+    ) {
+        let old = self.annotations.get(&id).map(AsRef::as_ref);
+        self.insert_annotation(remark(old, id, spec, meta, position, at));
+    }
+
+    fn put_maintenance(
+        &mut self,
+        id: MaintenanceId,
+        spec: &MaintenanceSpec,
+        meta: &Meta,
+        position: Position,
+        at: Timestamp,
+    ) {
+        let old = self.maintenance.get(&id).map(AsRef::as_ref);
+        self.insert_maintenance(remark(old, id, spec, meta, position, at));
+    }
+
+    pub(crate) fn insert_annotation(&mut self, annotation: Annotation) {
+        self.next_annotation = self.next_annotation.max(AnnotationId(annotation.id.0.saturating_add(1)));
+        self.annotations.insert(annotation.id, Arc::new(annotation));
+    }
+
+    pub(crate) fn insert_maintenance(&mut self, maintenance: Maintenance) {
+        self.next_maintenance = self.next_maintenance.max(MaintenanceId(maintenance.id.0.saturating_add(1)));
+        self.maintenance.insert(maintenance.id, Arc::new(maintenance));
     }
 
     fn put_job(&mut self, id: JobId, spec: &JobSpec, meta: &Meta, position: Position, at: Timestamp) {
@@ -125,6 +175,19 @@ impl Inventory {
     }
 }
 
+/// What is said now, by whom, over what was said before.
+fn remark<Id, Spec: Clone>(
+    old: Option<&Remark<Id, Spec>>,
+    id: Id,
+    spec: &Spec,
+    meta: &Meta,
+    position: Position,
+    at: Timestamp,
+) -> Remark<Id, Spec> {
+    let (created_at, added) = old.map_or((at, position), |old| (old.created_at, old.added));
+    Remark { id, spec: spec.clone(), created_at, updated_at: at, added, changed: position, by: meta.clone() }
+}
+
 /// Takes a name out of the index if it still is this entry's.
 fn forget<Id: PartialEq>(names: &mut BTreeMap<String, Id>, name: &str, id: Id) {
     let key = name_key(name);
@@ -146,7 +209,23 @@ pub struct InventoryProjector {
 pub(crate) struct Dirty {
     pub(crate) destinations: BTreeSet<DestinationId>,
     pub(crate) jobs: BTreeSet<JobId>,
+    pub(crate) annotations: BTreeSet<AnnotationId>,
+    pub(crate) maintenance: BTreeSet<MaintenanceId>,
     pub(crate) changes: Vec<Change>,
+}
+
+impl Dirty {
+    fn note_remark(&mut self, event: &Event) {
+        match event {
+            Event::AnnotationAdded(e) => self.annotations.insert(e.id),
+            Event::AnnotationChanged(e) => self.annotations.insert(e.id),
+            Event::AnnotationRemoved(e) => self.annotations.insert(e.id),
+            Event::MaintenanceAdded(e) => self.maintenance.insert(e.id),
+            Event::MaintenanceChanged(e) => self.maintenance.insert(e.id),
+            Event::MaintenanceRemoved(e) => self.maintenance.insert(e.id),
+            _ => false,
+        };
+    }
 }
 
 impl InventoryProjector {
@@ -185,6 +264,7 @@ impl Projector for InventoryProjector {
             let (destination, job) = (envelope.event.destination(), envelope.event.job());
             self.dirty.destinations.extend(destination);
             self.dirty.jobs.extend(job);
+            self.dirty.note_remark(&envelope.event);
             let (position, recorded_at) = (envelope.position, envelope.recorded_at);
             self.dirty.changes.push(Change { position, recorded_at, kind, destination, job });
         }

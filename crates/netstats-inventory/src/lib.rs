@@ -1,4 +1,4 @@
-//! Destinations and jobs: the view of the config events, the pure function that decides commands, and the pure
+//! Destinations and jobs, annotations and maintenance: the view of the config events, the pure function that decides commands, and the pure
 //! arithmetic of slots.
 //!
 //! ```
@@ -20,6 +20,7 @@
 //! - a scheduler: it says which slots a job has, the collector runs them;
 //! - a clock: every function that depends on the time is given it.
 
+mod account;
 mod command;
 mod decide;
 mod fold;
@@ -32,12 +33,13 @@ mod slots;
 mod validate;
 mod window;
 
+pub use account::{accounting, is_maintained, maintenance, maintenance_spans};
 pub use command::{Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind, Starter};
 pub use decide::decide;
 pub use fold::InventoryProjector;
 pub use host::canonical_host;
 pub use limits::*;
-pub use model::{Destination, Inventory, Job};
+pub use model::{Annotation, Destination, Inventory, Job, Maintenance, Remark};
 pub use query::{Change, InventoryHandle};
 pub use slots::{Slot, SlotRun, Slots, next_slot, phase, preview, probes};
 pub use window::{JobState, JobStatus, Window, is_active, job_state, job_status, next_change};

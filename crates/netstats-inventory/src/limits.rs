@@ -44,5 +44,15 @@ pub const MAX_HTTP_REDIRECTS: u8 = 5;
 pub const MAX_ACTIVE_SPANS: usize = 128;
 /// Slots of one preview.
 pub const MAX_PREVIEW_SLOTS: usize = 1_000;
+/// Annotations at once; the log keeps those that were removed.
+pub const MAX_ANNOTATIONS: usize = 10_000;
+/// Maintenance windows at once, each of which may come again every week.
+pub const MAX_MAINTENANCE: usize = 1_000;
+/// Openings of one maintenance window within one range.
+pub const MAX_MAINTENANCE_SPANS: usize = 10_000;
+/// Retries of a method of accounting.
+pub const MAX_ACCOUNTING_RETRIES: u32 = 100;
+/// Grace of a method of accounting: a day, in seconds.
+pub const MAX_GRACE_S: u32 = 86_400;
 /// Subscribers to inventory changes.
 pub const MAX_SUBSCRIBERS: usize = 64;

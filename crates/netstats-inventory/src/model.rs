@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use netstats_event::{DestinationId, DestinationSpec, JobId, JobSpec, Meta, Position, Timestamp};
+use netstats_event::{
+    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, JobId, JobSpec, MaintenanceId,
+    MaintenanceSpec, Meta, Position, Timestamp,
+};
 
 use crate::command::{Rejection, RejectionKind};
 use crate::validate::did_you_mean;
@@ -50,7 +53,31 @@ pub struct Job {
     pub enabled_by: Meta,
 }
 
-/// Destinations and jobs at a position. Entries are shared: a clone copies pointers.
+/// Something that people say of a time, as it is known at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark<Id, Spec> {
+    /// Its number.
+    pub id: Id,
+    /// What it says.
+    pub spec: Spec,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// The event that added it.
+    pub added: Position,
+    /// The event that last changed it (the one that added it, if none).
+    pub changed: Position,
+    /// Who last said so, and why.
+    pub by: Meta,
+}
+
+/// An annotation.
+pub type Annotation = Remark<AnnotationId, AnnotationSpec>;
+/// A maintenance window.
+pub type Maintenance = Remark<MaintenanceId, MaintenanceSpec>;
+
+/// Destinations and jobs, and what people say of times, at a position. Entries are shared: a clone copies pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
     /// The last config event folded in; samples do not move it.
@@ -63,6 +90,18 @@ pub struct Inventory {
     pub next_destination: DestinationId,
     /// The id of the next job. Ids are not used twice.
     pub next_job: JobId,
+    /// Annotations by id.
+    pub annotations: BTreeMap<AnnotationId, Arc<Annotation>>,
+    /// Maintenance windows by id.
+    pub maintenance: BTreeMap<MaintenanceId, Arc<Maintenance>>,
+    /// The id of the next annotation. Ids are not used twice.
+    pub next_annotation: AnnotationId,
+    /// The id of the next maintenance window. Ids are not used twice.
+    pub next_maintenance: MaintenanceId,
+    /// The method of accounting.
+    pub accounting: AccountingSpec,
+    /// The event that last changed it; the start if it is the one that the product comes with.
+    pub accounting_changed: Position,
     /// BLAKE3 of the config file that was last applied.
     pub config_digest: Option<[u8; 32]>,
     /// A config file's starter block was appended: it never is again.
@@ -80,6 +119,12 @@ impl Default for Inventory {
             jobs: BTreeMap::new(),
             next_destination: DestinationId(1),
             next_job: JobId(1),
+            annotations: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
+            next_annotation: AnnotationId(1),
+            next_maintenance: MaintenanceId(1),
+            accounting: AccountingSpec::default(),
+            accounting_changed: Position::START,
             config_digest: None,
             starter_applied: false,
             destination_names: BTreeMap::new(),

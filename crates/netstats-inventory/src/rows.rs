@@ -2,25 +2,30 @@
 //!
 //! ```text
 //! "m"              position u64, next destination u32, next job u32, flags u8 (1: starter applied, 2: digest known),
-//!                  digest 32 B
+//!                  digest 32 B, next annotation u32, next maintenance window u32, accounting changed u64, version u16,
+//!                  payload
 //! "d" id u32       created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "j" id u32       the same, then enabled_changed u64, enabled_changed_at i64, version u16, payload
+//! "n" id u32       an annotation: created_at i64, updated_at i64, added u64, changed u64, version u16, payload
+//! "w" id u32       a maintenance window: the same
 //! "h" position u64 recorded_at i64, kind u16, destination u32 (0: none), job u32 (0: none)
 //! ```
-//! A payload is that of the `destination_added` or `job_added` event that would make the entry, in the event's own
-//! codec (its meta: who last enabled or disabled the job). A new version of either event raises [`VERSION`].
+//! A payload is that of the event that would make the entry (`destination_added`, `job_added`, ...; `accounting_changed`
+//! in "m"), in the event's own codec. Its meta: who last enabled or disabled the job, who last said what a remark says.
+//! A new version of one of these events raises [`VERSION`].
 
 use netstats_event::{
-    DestinationAdded, DestinationId, Event, JobAdded, JobId, Kind, Meta, Position, Timestamp, decode, encode,
+    AccountingChanged, AnnotationAdded, AnnotationId, DestinationAdded, DestinationId, Event, JobAdded, JobId, Kind,
+    MaintenanceAdded, MaintenanceId, Meta, Position, Timestamp, decode, encode,
 };
 use netstats_projector::{Error, ErrorKind, RowBatch, RowReader};
 
 use crate::fold::Dirty;
-use crate::model::{Destination, Inventory, Job};
+use crate::model::{Destination, Inventory, Job, Remark};
 use crate::query::Change;
 
 /// Of fold and rows together.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// `flags` of the meta row.
 const STARTER_APPLIED: u8 = 1;
@@ -46,6 +51,20 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
             None => rows.remove(key(b'j', id.0)),
         }
     }
+    for id in &dirty.annotations {
+        let row = state.annotations.get(id).map(|remark| {
+            let event = AnnotationAdded { id: *id, spec: remark.spec.clone(), meta: remark.by.clone() };
+            remark_row(remark, &event.into())
+        });
+        put_or_remove(rows, key(b'n', id.0), row);
+    }
+    for id in &dirty.maintenance {
+        let row = state.maintenance.get(id).map(|remark| {
+            let event = MaintenanceAdded { id: *id, spec: remark.spec.clone(), meta: remark.by.clone() };
+            remark_row(remark, &event.into())
+        });
+        put_or_remove(rows, key(b'w', id.0), row);
+    }
     for change in &dirty.changes {
         let mut key = vec![b'h'];
         key.extend_from_slice(&change.position.0.to_be_bytes());
@@ -64,8 +83,25 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         let starter = if state.starter_applied { STARTER_APPLIED } else { 0 };
         row.push(starter | if state.config_digest.is_some() { DIGEST_KNOWN } else { 0 });
         row.extend_from_slice(&state.config_digest.unwrap_or_default());
+        row.extend_from_slice(&state.next_annotation.0.to_le_bytes());
+        row.extend_from_slice(&state.next_maintenance.0.to_le_bytes());
+        row.extend_from_slice(&state.accounting_changed.0.to_le_bytes());
+        push_payload(&mut row, &AccountingChanged { spec: state.accounting, meta: Meta::default() }.into());
         rows.put(*b"m", row);
     }
+}
+
+fn put_or_remove(rows: &mut RowBatch, key: Vec<u8>, row: Option<Vec<u8>>) {
+    match row {
+        Some(row) => rows.put(key, row),
+        None => rows.remove(key),
+    }
+}
+
+fn remark_row<Id, Spec>(remark: &Remark<Id, Spec>, event: &Event) -> Vec<u8> {
+    let mut row = head(remark.created_at, remark.updated_at, remark.added, remark.changed);
+    push_payload(&mut row, event);
+    row
 }
 
 fn head(created_at: Timestamp, updated_at: Timestamp, added: Position, changed: Position) -> Vec<u8> {
@@ -170,6 +206,37 @@ fn read_job(row: &[u8]) -> Option<Job> {
     }
 }
 
+/// What the four numbers at the front of a remark's row say, and the event that makes it.
+fn read_remark(row: &[u8], kind: Kind) -> Option<(Remark<(), ()>, Event)> {
+    let mut row = Cursor(row);
+    let (created_at, updated_at, added, changed) = (row.time()?, row.time()?, row.position()?, row.position()?);
+    let by = Meta::default();
+    Some((Remark { id: (), spec: (), created_at, updated_at, added, changed, by }, row.event(kind)?))
+}
+
+impl Remark<(), ()> {
+    fn with<Id, Spec>(self, id: Id, spec: Spec, by: Meta) -> Remark<Id, Spec> {
+        let Self { created_at, updated_at, added, changed, .. } = self;
+        Remark { id, spec, created_at, updated_at, added, changed, by }
+    }
+}
+
+fn read_annotation(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
+    match read_remark(row, Kind::AnnotationAdded)? {
+        (head, Event::AnnotationAdded(e)) => inventory.insert_annotation(head.with(e.id, e.spec, e.meta)),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn read_maintenance(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
+    match read_remark(row, Kind::MaintenanceAdded)? {
+        (head, Event::MaintenanceAdded(e)) => inventory.insert_maintenance(head.with(e.id, e.spec, e.meta)),
+        _ => return None,
+    }
+    Some(())
+}
+
 fn read_change(key: &[u8], row: &[u8]) -> Option<Change> {
     let position = Position(u64::from_be_bytes(key.get(1..)?.try_into().ok()?));
     let mut row = Cursor(row);
@@ -193,6 +260,13 @@ fn read_meta(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
     let digest = row.take()?;
     inventory.starter_applied = flags & STARTER_APPLIED != 0;
     inventory.config_digest = (flags & DIGEST_KNOWN != 0).then_some(digest);
+    inventory.next_annotation = AnnotationId(row.u32()?);
+    inventory.next_maintenance = MaintenanceId(row.u32()?);
+    inventory.accounting_changed = row.position()?;
+    match row.event(Kind::AccountingChanged)? {
+        Event::AccountingChanged(e) => inventory.accounting = e.spec,
+        _ => return None,
+    }
     Some(())
 }
 
@@ -204,6 +278,8 @@ pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Err
     let (mut inventory, mut changes) = (Inventory::default(), Vec::new());
     scan(rows, b'd', |_, row| read_destination(row).map(|entry| inventory.insert_destination(entry)))?;
     scan(rows, b'j', |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
+    scan(rows, b'n', |_, row| read_annotation(&mut inventory, row))?;
+    scan(rows, b'w', |_, row| read_maintenance(&mut inventory, row))?;
     scan(rows, b'h', |key, row| read_change(key, row).map(|change| changes.push(change)))?;
     if let Some(row) = rows.get(b"m")? {
         read_meta(&mut inventory, &row).ok_or_else(|| unreadable(b"m"))?;

@@ -145,7 +145,7 @@ fn window(spec: &mut JobSpec) -> Checked {
         return Err(Rejection::invalid("end_time", "it is not after `start_time`"));
     }
     let Some(hours) = &mut spec.active_hours else { return Ok(()) };
-    active_hours(hours)?;
+    active_hours("active_hours", hours)?;
     let start = spec.start_time.unwrap_or_else(|| Timestamp::from_secs(0));
     if Window::of(spec).next_open(start).is_none() {
         return Err(Rejection::invalid("active_hours", "they never open between `start_time` and `end_time`"));
@@ -153,25 +153,27 @@ fn window(spec: &mut JobSpec) -> Checked {
     Ok(())
 }
 
-fn active_hours(hours: &mut WeeklyHours) -> Checked {
+/// Hours of the week under the field `at`.
+pub(crate) fn active_hours(at: &str, hours: &mut WeeklyHours) -> Checked {
+    let field = |name: &str| format!("{at}.{name}");
     let given = hours.time_zone.trim();
     let Some(known) = zone(given) else {
-        let rejection = Rejection::invalid("active_hours.time_zone", format!("there is no time zone {given:?}"))
+        let rejection = Rejection::invalid(field("time_zone"), format!("there is no time zone {given:?}"))
             .accepting("an IANA name, as \"Europe/Berlin\" or \"UTC\"");
         return Err(did_you_mean(rejection, given, zone_names()));
     };
     hours.time_zone = known.iana_name().unwrap_or(given).to_owned();
     if hours.spans.is_empty() {
-        return Err(Rejection::invalid("active_hours.spans", "without a span the job never runs")
-            .hinting("leave `active_hours` out for a job that may always run"));
+        return Err(Rejection::invalid(field("spans"), "without a span it is never open")
+            .hinting(format!("leave `{at}` out for any hour")));
     }
     hours.spans.sort_unstable();
     hours.spans.dedup();
-    at_most("active_hours.spans", hours.spans.len(), MAX_ACTIVE_SPANS)?;
+    at_most(&field("spans"), hours.spans.len(), MAX_ACTIVE_SPANS)?;
     for span in &hours.spans {
-        within("active_hours.spans.day", span.weekday, " (0 is Monday)", 0..=6)?;
-        within("active_hours.spans.from", span.from_minute, " minutes after midnight", 0..=1_439)?;
-        within("active_hours.spans.to", span.to_minute, " minutes after midnight", 1..=1_440)?;
+        within(&field("spans.day"), span.weekday, " (0 is Monday)", 0..=6)?;
+        within(&field("spans.from"), span.from_minute, " minutes after midnight", 0..=1_439)?;
+        within(&field("spans.to"), span.to_minute, " minutes after midnight", 1..=1_440)?;
     }
     Ok(())
 }
@@ -399,7 +401,7 @@ const fn is_invisible(c: char) -> bool {
 }
 
 /// Tags in lower case, sorted, without repeats.
-fn tags(field: &str, given: &[String]) -> Checked<Vec<String>> {
+pub(crate) fn tags(field: &str, given: &[String]) -> Checked<Vec<String>> {
     let mut tags = Vec::with_capacity(given.len().min(MAX_TAGS));
     for tag in given {
         let tag = tag.trim().to_lowercase();
@@ -420,7 +422,7 @@ fn tags(field: &str, given: &[String]) -> Checked<Vec<String>> {
 }
 
 /// Free text; empty is none.
-fn text(field: &str, given: Option<String>) -> Checked<Option<String>> {
+pub(crate) fn text(field: &str, given: Option<String>) -> Checked<Option<String>> {
     let Some(text) = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
@@ -449,6 +451,12 @@ fn line(field: &str, given: Option<String>, limit: usize) -> Checked<Option<Stri
     Ok(Some(line))
 }
 
+/// One line of text that must say something.
+pub(crate) fn required_line(field: &str, given: String) -> Checked<String> {
+    line(field, Some(given), MAX_NAME_CHARS)?
+        .ok_or_else(|| Rejection::invalid(field, "it is empty").accepting(format!("1 to {MAX_NAME_CHARS} characters")))
+}
+
 /// Words of a fixed list, in upper case, in the order given, without repeats.
 fn words(field: &str, given: &[String], known: &[&str]) -> Checked<Vec<String>> {
     let mut words: Vec<String> = Vec::new();
@@ -474,7 +482,7 @@ fn port(field: &str, port: Option<u16>) -> Checked {
     within(field, port.unwrap_or(1), "", 1..=u16::MAX)
 }
 
-fn within<N: PartialOrd + Display>(field: &str, has: N, unit: &str, range: RangeInclusive<N>) -> Checked {
+pub(crate) fn within<N: PartialOrd + Display>(field: &str, has: N, unit: &str, range: RangeInclusive<N>) -> Checked {
     if range.contains(&has) { Ok(()) } else { Err(out_of(field, has, unit, range)) }
 }
 
@@ -486,7 +494,7 @@ fn out_of<N: Display>(field: &str, has: N, unit: &str, range: RangeInclusive<N>)
     ))
 }
 
-fn at_most(field: &str, has: usize, limit: usize) -> Checked {
+pub(crate) fn at_most(field: &str, has: usize, limit: usize) -> Checked {
     if has <= limit {
         return Ok(());
     }

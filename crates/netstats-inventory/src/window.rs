@@ -59,15 +59,16 @@ impl Window {
     /// The window of a description, whether or not the job is enabled.
     #[must_use]
     pub fn of(spec: &JobSpec) -> Self {
-        let hours = match &spec.active_hours {
+        Self::between(spec.start_time, spec.end_time, spec.active_hours.as_ref())
+    }
+
+    /// The window from `start` to `end`, within these hours of the week if any are given.
+    pub(crate) fn between(start: Option<Timestamp>, end: Option<Timestamp>, weekly: Option<&WeeklyHours>) -> Self {
+        let hours = match weekly {
             None => Hours::Always,
             Some(hours) => Weekly::of(hours).map_or(Hours::Never, |weekly| Hours::Weekly(Box::new(weekly))),
         };
-        Self {
-            start: spec.start_time.map(Timestamp::to_whole_millis),
-            end: spec.end_time.map(Timestamp::to_whole_millis),
-            hours,
-        }
+        Self { start: start.map(Timestamp::to_whole_millis), end: end.map(Timestamp::to_whole_millis), hours }
     }
 
     /// Open always.
