@@ -64,11 +64,11 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::destinations::DestinationList;
     use crate::routes::health::HealthJson;
     use crate::routes::jobs::JobList;
-    use crate::routes::{config, destinations, docs, health, jobs, metrics};
+    use crate::routes::{accounting, config, destinations, docs, health, jobs, metrics, remarks};
     use crate::{limits, openapi};
 
     let list = limits::MAX_LIST as u64;
-    let routes: Vec<Route<App>> = vec![
+    let mut routes: Vec<Route<App>> = vec![
         route(Method::GET, "/api/health", health::show).says("health", "How the product does").gives::<HealthJson>(),
         route(Method::GET, "/api/openapi.json", docs::openapi)
             .says("server", "This document")
@@ -147,10 +147,12 @@ pub(crate) fn table() -> Table<App> {
             .needs(Role::Admin)
             .gives::<Reloaded>(),
     ];
+    routes.extend(remarks::routes());
+    routes.extend(accounting::routes());
     Table::new(routes, crate::assets::find)
 }
 
-const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
+pub(crate) const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 
 /// Where a change is.
 #[derive(Serialize, ToSchema)]

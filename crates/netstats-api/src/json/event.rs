@@ -1,8 +1,8 @@
 //! Events in JSON: what a WebSocket update and a line of the audit trail say.
 
 use netstats_event::{
-    BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec, Meta, Metric, MissReason, ProbeKind,
-    SuppressReason,
+    AnnotationId, AnnotationSpec, BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec,
+    MaintenanceId, MaintenanceSpec, Meta, Metric, MissReason, ProbeKind, SuppressReason,
 };
 use netstats_export::{JsonStyle, JsonWriter, Line, columns_for};
 use netstats_inventory::Inventory;
@@ -10,7 +10,7 @@ use netstats_series::rows_of;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{DestinationJson, JobJson, Time};
+use super::{AccountingJson, AnnotationJson, DestinationJson, JobJson, MaintenanceJson, Time};
 
 /// The update of an event, as one line of text. `inventory` gives the names.
 pub(crate) fn update_text(envelope: &Envelope, inventory: &Inventory) -> String {
@@ -83,6 +83,13 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::JobStarted(e) => by(&e.meta, json!({})),
         Event::JobStopped(e) => by(&e.meta, json!({})),
         Event::ConfigApplied(e) => by(&e.meta, json!({"digest": hex(&e.digest), "starter": e.starter})),
+        Event::AnnotationAdded(e) => annotation(&e.spec, e.id, &e.meta, inventory),
+        Event::AnnotationChanged(e) => annotation(&e.spec, e.id, &e.meta, inventory),
+        Event::AnnotationRemoved(e) => by(&e.meta, json!({"annotation": {"id": e.id.0}})),
+        Event::MaintenanceAdded(e) => maintenance(&e.spec, e.id, &e.meta, inventory),
+        Event::MaintenanceChanged(e) => maintenance(&e.spec, e.id, &e.meta, inventory),
+        Event::MaintenanceRemoved(e) => by(&e.meta, json!({"maintenance": {"id": e.id.0}})),
+        Event::AccountingChanged(e) => by(&e.meta, json!({"accounting": AccountingJson::of(&e.spec)})),
         Event::SlotFailed(e) => json!({"probe": e.probe.name(), "slot_at": Time(e.head.slot_at),
             "reason": fail_reason(e.reason), "detail": e.detail}),
         Event::SlotsMissed(e) => slots(e.probe, e.first_slot_at, e.last_slot_at, e.count, miss_reason(e.reason)),
@@ -116,6 +123,14 @@ fn destination(spec: &DestinationSpec, id: netstats_event::DestinationId, meta: 
 
 fn job(spec: &JobSpec, id: netstats_event::JobId, meta: &Meta, inventory: &Inventory) -> Value {
     by(meta, json!({"job": JobJson::of_spec(id, spec, inventory)}))
+}
+
+fn annotation(spec: &AnnotationSpec, id: AnnotationId, meta: &Meta, inventory: &Inventory) -> Value {
+    by(meta, json!({"annotation": AnnotationJson::of_spec(id, spec, inventory)}))
+}
+
+fn maintenance(spec: &MaintenanceSpec, id: MaintenanceId, meta: &Meta, inventory: &Inventory) -> Value {
+    by(meta, json!({"maintenance": MaintenanceJson::of_spec(id, spec, inventory)}))
 }
 
 fn by(meta: &Meta, mut data: Value) -> Value {

@@ -52,7 +52,7 @@ pub(crate) struct StateJson {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ActiveHours)]
-struct HoursJson<'a> {
+pub(crate) struct HoursJson<'a> {
     time_zone: &'a str,
     spans: Vec<SpanJson>,
 }
@@ -65,6 +65,18 @@ struct SpanJson {
     to: String,
 }
 
+impl<'a> HoursJson<'a> {
+    pub(crate) fn of(hours: &'a WeeklyHours) -> Self {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let span = |span: &WeeklySpan| SpanJson {
+            day: DAYS.get(usize::from(span.weekday)).copied().unwrap_or("?"),
+            from: clock(span.from_minute),
+            to: clock(span.to_minute),
+        };
+        Self { time_zone: &hours.time_zone, spans: hours.spans.iter().map(span).collect() }
+    }
+}
+
 impl<'a> JobJson<'a> {
     pub(crate) fn new(job: &'a Job, inventory: &'a Inventory, state: Option<StateJson>) -> Self {
         let history =
@@ -74,7 +86,6 @@ impl<'a> JobJson<'a> {
 
     /// A description alone.
     pub(crate) fn of_spec(id: JobId, spec: &'a JobSpec, inventory: &'a Inventory) -> Self {
-        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         Self {
             id: id.0,
             name: &spec.name,
@@ -93,18 +104,7 @@ impl<'a> JobJson<'a> {
             destination_tags: &spec.destination_tags,
             start_time: spec.start_time.map(Time),
             end_time: spec.end_time.map(Time),
-            active_hours: spec.active_hours.as_ref().map(|hours| HoursJson {
-                time_zone: &hours.time_zone,
-                spans: hours
-                    .spans
-                    .iter()
-                    .map(|span| SpanJson {
-                        day: DAYS.get(usize::from(span.weekday)).copied().unwrap_or("?"),
-                        from: clock(span.from_minute),
-                        to: clock(span.to_minute),
-                    })
-                    .collect(),
-            }),
+            active_hours: spec.active_hours.as_ref().map(HoursJson::of),
             packets: spec.options.ping.packets,
             spacing_ms: spec.options.ping.spacing_ms,
             timeout_ms: spec.options.ping.timeout_ms,
@@ -203,7 +203,7 @@ pub(crate) fn read_job(json: &Json, inventory: &Inventory, current: Option<&JobS
     let destination_tags = fields.texts("destination_tags")?.unwrap_or_default();
     let start_time = read_time(&mut fields, "start_time")?;
     let end_time = read_time(&mut fields, "end_time")?;
-    let active_hours = read_hours(&mut fields)?;
+    let active_hours = read_hours(&mut fields, "active_hours")?;
     let mut options = fields.value("options").map(read_options).transpose()?.unwrap_or_default();
     let given = fields.peek("options").and_then(|options| options.get("ping"));
     let ping = current.map(|current| &current.options.ping);
@@ -300,7 +300,7 @@ fn read_metrics(fields: &mut Fields<'_>) -> Result<Vec<Metric>, Problem> {
 }
 
 /// `destinations` by name or id; `destination_ids`, which a GET shows beside them, count where the former is absent.
-fn read_destinations(
+pub(crate) fn read_destinations(
     fields: &mut Fields<'_>,
     inventory: &Inventory,
 ) -> Result<Vec<netstats_event::DestinationId>, Problem> {
@@ -333,13 +333,16 @@ fn read_destinations(
     Ok(ids)
 }
 
-fn read_time(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
-    fields.text(name)?.map(|text| parse_time(&text, name)).transpose()
+pub(crate) fn read_time(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+    let path = fields.path(name);
+    fields.text(name)?.map(|text| parse_time(&text, &path)).transpose()
 }
 
-fn read_hours(fields: &mut Fields<'_>) -> Result<Option<WeeklyHours>, Problem> {
-    let Some(json) = fields.value("active_hours") else { return Ok(None) };
-    let mut fields = Fields::of(json, "active_hours")?;
+/// Hours of the week under the field `name`.
+pub(crate) fn read_hours(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<WeeklyHours>, Problem> {
+    let Some(json) = fields.value(name) else { return Ok(None) };
+    let path = fields.path(name);
+    let mut fields = Fields::of(json, &path)?;
     let time_zone = fields.text("time_zone")?.ok_or_else(|| {
         fields.refuse("time_zone", "is missing", "an IANA time zone, as \"Europe/Berlin\" or \"UTC\"")
     })?;
@@ -348,7 +351,7 @@ fn read_hours(fields: &mut Fields<'_>) -> Result<Option<WeeklyHours>, Problem> {
     match fields.value("spans") {
         Some(Json::List(values)) => {
             for (i, value) in values.iter().enumerate() {
-                spans.push(read_span(value, &format!("active_hours.spans[{i}]"))?);
+                spans.push(read_span(value, &format!("{path}.spans[{i}]"))?);
             }
         }
         Some(_) => return Err(fields.refuse("spans", "is no list", accepted)),

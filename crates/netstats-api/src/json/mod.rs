@@ -1,5 +1,6 @@
 //! JSON at the door: a reader that says which field is wrong and what is accepted, and the shapes that go out.
 
+mod account;
 mod destination;
 mod duration;
 mod event;
@@ -8,6 +9,10 @@ mod options;
 mod read;
 mod time;
 
+pub(crate) use account::{
+    AccountingInput, AccountingJson, AnnotationInput, AnnotationJson, MaintenanceInput, MaintenanceJson,
+    read_accounting, read_annotation, read_maintenance,
+};
 pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
 pub(crate) use event::update_text;
 pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_job};

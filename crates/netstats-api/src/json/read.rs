@@ -263,6 +263,25 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number within `range`, in `scale` parts, rounded: 0.5 percent in 10,000 parts each are 5,000 millionths.
+    pub(crate) fn scaled(
+        &mut self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        scale: f64,
+    ) -> Result<Option<u32>, Problem> {
+        let accepted = || format!("a number from {} to {}", range.start(), range.end());
+        match self.value(name) {
+            None => Ok(None),
+            Some(Json::Number(number)) => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+                let parts = number.as_f64().filter(|f| range.contains(f)).map(|f| (f * scale).round() as u32);
+                parts.map(Some).ok_or_else(|| self.refuse(name, &format!("is {number}"), &accepted()))
+            }
+            Some(other) => Err(self.wrong(name, other, &accepted())),
+        }
+    }
+
     pub(crate) fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>, Problem> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let Json::List(values) = value else { return Err(self.wrong(name, value, "a list of texts")) };

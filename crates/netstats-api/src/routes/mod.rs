@@ -1,11 +1,13 @@
 //! Handlers, by resource.
 
+pub(crate) mod accounting;
 pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
+pub(crate) mod remarks;
 
 use netstats_event::Position;
 use serde::Serialize;
