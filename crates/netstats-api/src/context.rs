@@ -7,7 +7,7 @@ use netstats_event::Timestamp;
 use netstats_inventory::{InventoryHandle, Policy};
 use netstats_log::Journal;
 use netstats_projector::Runner;
-use netstats_series::Series;
+use netstats_series::{Outages, Series};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +33,8 @@ pub struct ApiContext {
     pub inventory: InventoryHandle,
     /// Samples.
     pub series: Series,
+    /// Availability.
+    pub outages: Outages,
     /// Live updates.
     pub broadcaster: Broadcaster,
     /// The wall clock.
@@ -59,6 +61,7 @@ impl ApiContext {
         runner: Arc<Runner>,
         inventory: InventoryHandle,
         series: Series,
+        outages: Outages,
         broadcaster: Broadcaster,
         clock: Clock,
     ) -> Self {
@@ -67,6 +70,7 @@ impl ApiContext {
             runner,
             inventory,
             series,
+            outages,
             broadcaster,
             clock,
             policy: Arc::new(Policy::default),

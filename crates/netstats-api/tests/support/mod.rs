@@ -15,7 +15,7 @@ use netstats_event::{
 use netstats_inventory::InventoryProjector;
 use netstats_log::{Journal, MemoryLog};
 use netstats_projector::{MemoryViews, Runner};
-use netstats_series::SeriesProjector;
+use netstats_series::{OutagesProjector, SeriesProjector};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,11 +44,17 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
     let journal = Journal::open(Arc::new(MemoryLog::default())).unwrap();
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
+    let (outages_projector, outages) = OutagesProjector::new();
     let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let runner = Runner::start(
         journal.clone(),
         Arc::new(MemoryViews::default()),
-        vec![Box::new(inventory_projector), Box::new(series_projector), Box::new(broadcast_projector)],
+        vec![
+            Box::new(inventory_projector),
+            Box::new(series_projector),
+            Box::new(outages_projector),
+            Box::new(broadcast_projector),
+        ],
     );
     let runner = Arc::new(runner.unwrap());
     let now = Arc::new(AtomicI64::new(NOW));
@@ -56,7 +62,7 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::Relaxed)))
     };
-    let mut context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, broadcaster, clock);
+    let mut context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, outages, broadcaster, clock);
     adjust(&mut context);
     let listener = netstats_api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
