@@ -19,7 +19,7 @@ use netstats_event::{
 use netstats_inventory::{Command, InventoryProjector, Policy, decide};
 use netstats_log::{Journal, MemoryLog};
 use netstats_projector::{MemoryViews, Projector, Runner};
-use netstats_series::{OutagesProjector, SeriesProjector};
+use netstats_series::{AvailabilityProjector, SeriesProjector};
 
 const DESTINATIONS: u32 = 1_000;
 /// A day of one-minute slots on three destinations.
@@ -31,12 +31,12 @@ fn serve() -> SocketAddr {
     let journal = Journal::open(Arc::new(MemoryLog::default())).expect("a journal in memory");
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
-    let (outages_projector, outages) = OutagesProjector::new();
+    let (availability_projector, availability) = AvailabilityProjector::new();
     let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let projectors: Vec<Box<dyn Projector>> = vec![
         Box::new(inventory_projector),
         Box::new(series_projector),
-        Box::new(outages_projector),
+        Box::new(availability_projector),
         Box::new(broadcast_projector),
     ];
     let runner = Runner::start(journal.clone(), Arc::new(MemoryViews::default()), projectors).expect("projectors");
@@ -65,7 +65,7 @@ fn serve() -> SocketAddr {
         append((1..=3).map(|destination| ping(destination, NOW - (SLOTS - slot) * 60_000)).collect());
     }
     let clock = Arc::new(|| Timestamp::from_millis(NOW));
-    let mut context = ApiContext::new(journal, runner, inventory, series, outages, broadcaster, clock);
+    let mut context = ApiContext::new(journal, runner, inventory, series, availability, broadcaster, clock);
     context.limits.connections_per_address = 256;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
     let runtime: &'static _ = Box::leak(Box::new(runtime));

@@ -13,18 +13,18 @@ use netstats_event::{DestinationSpec, JobSpec, Meta, Metric, Timestamp};
 use netstats_inventory::{Command, InventoryProjector, Policy, decide};
 use netstats_log::{Journal, MemoryLog};
 use netstats_projector::{MemoryViews, Runner};
-use netstats_series::{OutagesProjector, SeriesProjector};
+use netstats_series::{AvailabilityProjector, SeriesProjector};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let journal = Journal::open(Arc::new(MemoryLog::default()))?;
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
-    let (outages_projector, outages) = OutagesProjector::new();
+    let (availability_projector, availability) = AvailabilityProjector::new();
     let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let projectors: Vec<Box<dyn netstats_projector::Projector>> = vec![
         Box::new(inventory_projector),
         Box::new(series_projector),
-        Box::new(outages_projector),
+        Box::new(availability_projector),
         Box::new(broadcast_projector),
     ];
     let runner = Arc::new(Runner::start(journal.clone(), Arc::new(MemoryViews::default()), projectors)?);
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(0))
     });
-    let context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, outages, broadcaster, clock);
+    let context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, availability, broadcaster, clock);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = netstats_api::bind("127.0.0.1:8081".parse()?).await?;

@@ -7,7 +7,7 @@ use netstats_event::Timestamp;
 use netstats_inventory::{InventoryHandle, Policy};
 use netstats_log::Journal;
 use netstats_projector::Runner;
-use netstats_series::{Outages, Series};
+use netstats_series::{AvailabilityView, Series};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,7 +34,7 @@ pub struct ApiContext {
     /// Samples.
     pub series: Series,
     /// Availability.
-    pub outages: Outages,
+    pub availability: AvailabilityView,
     /// Live updates.
     pub broadcaster: Broadcaster,
     /// The wall clock.
@@ -61,7 +61,7 @@ impl ApiContext {
         runner: Arc<Runner>,
         inventory: InventoryHandle,
         series: Series,
-        outages: Outages,
+        availability: AvailabilityView,
         broadcaster: Broadcaster,
         clock: Clock,
     ) -> Self {
@@ -70,7 +70,7 @@ impl ApiContext {
             runner,
             inventory,
             series,
-            outages,
+            availability,
             broadcaster,
             clock,
             policy: Arc::new(Policy::default),

@@ -29,12 +29,12 @@
 //! - aware of jobs' rules: intervals, windows, tags and names are the inventory's;
 //! - a door: rows are typed, in milliseconds and ratios; JSON and percent are made outside.
 
+mod availability;
 mod bucket;
 mod bytes;
 mod fold;
 mod latest;
 mod limits;
-mod outages;
 mod outcome;
 mod page;
 mod points;
@@ -42,10 +42,10 @@ mod query;
 mod row;
 mod stream;
 
+pub use availability::{AccountQuery, AvailabilityProjector, AvailabilityView, OutageDetail, accounting_of};
 pub use fold::SeriesProjector;
 pub use latest::{DestinationLatest, Failure, ProbeLatest, Status};
 pub use limits::*;
-pub use outages::{OutageDetail, OutageQuery, Outages, OutagesProjector, accounting_of};
 pub use points::{Percentile, Point, Resolution, SeriesAnswer, SeriesQuery};
 pub use query::{RawQuery, Series};
 pub use row::{Cursor, Row, RowDetail, RowStatus, rows_of};

@@ -12,7 +12,7 @@ pub const MAX_RAW_OUTCOMES: usize = 100_000;
 pub const MAX_SERIES_POINTS: usize = 10_000;
 /// Outcomes read for buckets below one hour, which are made from raw samples; beyond, buckets of an hour are taken.
 pub const MAX_BUCKETED_OUTCOMES: usize = 50_000;
-/// Outages of one answer of which causes and routes are looked up.
+/// AvailabilityView of one answer of which causes and routes are looked up.
 pub const MAX_OUTAGE_DETAILS: usize = 1_000;
 /// Outcomes read from the log at a time.
 pub(crate) const READ_CHUNK: usize = 2_048;

@@ -9,7 +9,7 @@ use netstats_event::Position;
 use netstats_inventory::{InventoryHandle, InventoryProjector};
 use netstats_log::{FjallLog, Journal};
 use netstats_projector::{FjallViews, Projector, Runner};
-use netstats_series::{Outages, OutagesProjector, Series, SeriesProjector};
+use netstats_series::{AvailabilityProjector, AvailabilityView, Series, SeriesProjector};
 
 use crate::data_dir::DataDir;
 
@@ -24,7 +24,7 @@ pub(crate) struct Core {
     pub(crate) runner: Arc<Runner>,
     pub(crate) inventory: InventoryHandle,
     pub(crate) series: Series,
-    pub(crate) outages: Outages,
+    pub(crate) availability: AvailabilityView,
     pub(crate) broadcaster: Broadcaster,
 }
 
@@ -35,14 +35,14 @@ impl Core {
     /// The log is damaged or cannot be read; the views cannot be stored.
     pub(crate) fn open(data: &DataDir) -> Result<Self> {
         let journal = Journal::open(Arc::new(FjallLog::open(data.log())?))?;
-        let (mut projectors, inventory, series, outages) = projectors();
+        let (mut projectors, inventory, series, availability) = projectors();
         // It keeps no rows, so it is none of the views that are rebuilt and compared.
         let (broadcast, broadcaster) = BroadcastProjector::new();
         projectors.push(Box::new(broadcast));
         let views = FjallViews::open(data.views()).context("the views cannot be opened")?;
         let runner = Runner::start(Arc::clone(&journal), Arc::new(views), projectors)?;
         catch_up(&runner, &journal)?;
-        Ok(Self { journal, runner: Arc::new(runner), inventory, series, outages, broadcaster })
+        Ok(Self { journal, runner: Arc::new(runner), inventory, series, availability, broadcaster })
     }
 
     /// Commits what is under way, stores the views.
@@ -75,10 +75,10 @@ pub(crate) fn catch_up(runner: &Runner, journal: &Journal) -> Result<()> {
 }
 
 /// All projectors of the product, and what queries them.
-pub(crate) fn projectors() -> (Vec<Box<dyn Projector>>, InventoryHandle, Series, Outages) {
+pub(crate) fn projectors() -> (Vec<Box<dyn Projector>>, InventoryHandle, Series, AvailabilityView) {
     let (inventory, inventory_handle) = InventoryProjector::new();
     let (series, series_handle) = SeriesProjector::new();
-    let (outages, outages_handle) = OutagesProjector::new();
-    let projectors: Vec<Box<dyn Projector>> = vec![Box::new(inventory), Box::new(series), Box::new(outages)];
-    (projectors, inventory_handle, series_handle, outages_handle)
+    let (availability, availability_handle) = AvailabilityProjector::new();
+    let projectors: Vec<Box<dyn Projector>> = vec![Box::new(inventory), Box::new(series), Box::new(availability)];
+    (projectors, inventory_handle, series_handle, availability_handle)
 }

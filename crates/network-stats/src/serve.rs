@@ -168,7 +168,7 @@ fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, prob
         Arc::clone(&core.runner),
         core.inventory.clone(),
         core.series.clone(),
-        core.outages.clone(),
+        core.availability.clone(),
         core.broadcaster.clone(),
         Arc::new(now),
     );

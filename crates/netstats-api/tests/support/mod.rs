@@ -15,7 +15,7 @@ use netstats_event::{
 use netstats_inventory::InventoryProjector;
 use netstats_log::{Journal, MemoryLog};
 use netstats_projector::{MemoryViews, Runner};
-use netstats_series::{OutagesProjector, SeriesProjector};
+use netstats_series::{AvailabilityProjector, SeriesProjector};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
     let journal = Journal::open(Arc::new(MemoryLog::default())).unwrap();
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
-    let (outages_projector, outages) = OutagesProjector::new();
+    let (availability_projector, availability) = AvailabilityProjector::new();
     let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let runner = Runner::start(
         journal.clone(),
@@ -52,7 +52,7 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
         vec![
             Box::new(inventory_projector),
             Box::new(series_projector),
-            Box::new(outages_projector),
+            Box::new(availability_projector),
             Box::new(broadcast_projector),
         ],
     );
@@ -62,7 +62,8 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::Relaxed)))
     };
-    let mut context = ApiContext::new(journal.clone(), runner.clone(), inventory, series, outages, broadcaster, clock);
+    let mut context =
+        ApiContext::new(journal.clone(), runner.clone(), inventory, series, availability, broadcaster, clock);
     adjust(&mut context);
     let listener = netstats_api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -26,7 +26,7 @@ const ROUTES_LOOKED_AT: usize = 16;
 
 /// Whose account, of which time, by which method.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OutageQuery {
+pub struct AccountQuery {
     /// By this job's checks; none for those of all jobs together.
     pub job: Option<JobId>,
     /// Of this destination.
@@ -58,13 +58,13 @@ pub struct OutageDetail {
 
 /// The handle for queries. Cheap to clone.
 #[derive(Clone)]
-pub struct Outages {
+pub struct AvailabilityView {
     pub(super) shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Outages {
+impl std::fmt::Debug for AvailabilityView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outages").field("position", &self.position()).finish_non_exhaustive()
+        f.debug_struct("AvailabilityView").field("position", &self.position()).finish_non_exhaustive()
     }
 }
 
@@ -83,7 +83,7 @@ pub fn accounting_of(spec: &AccountingSpec) -> Accounting {
     }
 }
 
-impl Outages {
+impl AvailabilityView {
     /// The last event folded.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -94,7 +94,7 @@ impl Outages {
     ///
     /// # Errors
     /// The stored rows cannot be read.
-    pub fn availability(&self, series: &Series, query: &OutageQuery) -> Result<Availability, Error> {
+    pub fn account(&self, series: &Series, query: &AccountQuery) -> Result<Availability, Error> {
         let streams = self.stretches(series, query)?;
         let maintenance: Vec<Range<i64>> =
             query.maintenance.iter().map(|span| span.start.as_millis()..ceil_millis(span.end)).collect();
@@ -111,14 +111,14 @@ impl Outages {
         &self,
         series: &Series,
         reader: &dyn EventReader,
-        query: &OutageQuery,
+        query: &AccountQuery,
     ) -> Result<Vec<OutageDetail>, Error> {
-        let outages = self.availability(series, query)?.outages;
+        let outages = self.account(series, query)?.outages;
         outages.into_iter().take(MAX_OUTAGE_DETAILS).map(|outage| detail(series, reader, query, outage)).collect()
     }
 
     /// The stretches of a destination's streams that reach into the query's range, ready for the arithmetic.
-    fn stretches(&self, series: &Series, query: &OutageQuery) -> Result<Vec<Vec<netstats_stats::Stretch>>, Error> {
+    fn stretches(&self, series: &Series, query: &AccountQuery) -> Result<Vec<Vec<netstats_stats::Stretch>>, Error> {
         let days = ceil_millis(query.from).div_euclid(DAY_MS).saturating_sub(REACH_BACK_DAYS)
             ..ceil_millis(query.to).div_euclid(DAY_MS).saturating_add(1);
         let as_of = query.as_of.map_or(u64::MAX, |position| position.0);
@@ -171,7 +171,7 @@ impl Outages {
 }
 
 /// A stretch as it was known at `as_of`.
-fn cut(series: &Series, query: &OutageQuery, key: StreamKey, stretch: Stretch, as_of: u64) -> Result<Stretch, Error> {
+fn cut(series: &Series, query: &AccountQuery, key: StreamKey, stretch: Stretch, as_of: u64) -> Result<Stretch, Error> {
     if stretch.last_position <= as_of {
         return Ok(stretch);
     }
@@ -218,7 +218,7 @@ fn laid_out(mut stretches: Vec<Stretch>) -> Vec<netstats_stats::Stretch> {
 fn detail(
     series: &Series,
     reader: &dyn EventReader,
-    query: &OutageQuery,
+    query: &AccountQuery,
     outage: Outage,
 ) -> Result<OutageDetail, Error> {
     let during = RawQuery {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{Events, Rows, T0, View, envelopes, failed, head, history, ping, replies};
 use netstats_event::*;
 use netstats_projector::{Projector, RowBatch};
-use netstats_series::{OutageQuery, Outages, OutagesProjector, accounting_of};
+use netstats_series::{AccountQuery, AvailabilityProjector, AvailabilityView, accounting_of};
 use netstats_stats::{Accounting, Availability};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,17 +15,17 @@ use proptest::prelude::*;
 const STEP: i64 = 60_000;
 
 struct Fold {
-    projector: OutagesProjector,
-    outages: Outages,
+    projector: AvailabilityProjector,
+    view: AvailabilityView,
     rows: Arc<Rows>,
 }
 
 impl Fold {
     fn open(rows: Arc<Rows>) -> Self {
-        let (mut projector, outages) = OutagesProjector::new();
+        let (mut projector, view) = AvailabilityProjector::new();
         projector.attach(rows.clone());
         projector.load(&*rows).unwrap();
-        Self { projector, outages, rows }
+        Self { projector, view, rows }
     }
 
     fn flush(&mut self) {
@@ -52,8 +52,8 @@ impl Fold {
     }
 }
 
-fn query(from: i64, to: i64) -> OutageQuery {
-    OutageQuery {
+fn query(from: i64, to: i64) -> AccountQuery {
+    AccountQuery {
         job: Some(JobId(1)),
         destination: DestinationId(1),
         from: Timestamp::from_millis(from),
@@ -106,8 +106,8 @@ fn log_of(minutes: &[Minute]) -> Vec<Envelope> {
     envelopes(minutes.iter().zip(0..).map(|(minute, i)| event(*minute, T0 + i * STEP)))
 }
 
-fn account(fold: &Fold, log: &[Envelope], query: &OutageQuery) -> Availability {
-    fold.outages.availability(&View::of(log).series, query).unwrap()
+fn account(fold: &Fold, log: &[Envelope], query: &AccountQuery) -> Availability {
+    fold.view.account(&View::of(log).series, query).unwrap()
 }
 
 proptest! {
@@ -155,13 +155,13 @@ proptest! {
         let log = log_of(&minutes);
         let (fold, series) = (Fold::of(&log, &pieces), View::of(&log).series);
         let accounting = Accounting { retries, ..Accounting::default() };
-        let whole = OutageQuery { accounting, ..query(T0 - STEP, T0 + (minutes.len() as i64 + 5) * STEP) };
+        let whole = AccountQuery { accounting, ..query(T0 - STEP, T0 + (minutes.len() as i64 + 5) * STEP) };
         for share in shares {
             let known = (share * log.len() as f64) as usize;
             let prefix = &log[..known];
-            let query = OutageQuery { as_of: Some(Position(known as u64)), ..whole.clone() };
+            let query = AccountQuery { as_of: Some(Position(known as u64)), ..whole.clone() };
             let then = account(&Fold::of(prefix, &[]), prefix, &whole);
-            prop_assert_eq!(fold.outages.availability(&series, &query).unwrap(), then, "as of {}", known);
+            prop_assert_eq!(fold.view.account(&series, &query).unwrap(), then, "as of {}", known);
         }
     }
 
@@ -175,11 +175,11 @@ proptest! {
         for job in [None, Some(JobId(1)), Some(JobId(2))] {
             for destination in 1..4 {
                 let whole = query(T0 - 4_000 * STEP, T0 + 60_000 * STEP);
-                let query = OutageQuery { job, destination: DestinationId(destination), ..whole };
-                let one = at_once.outages.availability(&series, &query).unwrap();
+                let query = AccountQuery { job, destination: DestinationId(destination), ..whole };
+                let one = at_once.view.account(&series, &query).unwrap();
                 let length = 64_000 * STEP;
                 prop_assert_eq!(one.up_ms + one.down_ms + one.unknown_ms + one.unmeasured_ms, length);
-                prop_assert_eq!(one, in_pieces.outages.availability(&series, &query).unwrap());
+                prop_assert_eq!(one, in_pieces.view.account(&series, &query).unwrap());
             }
         }
         at_once.flush();
@@ -262,7 +262,7 @@ fn an_outage_is_told_with_its_cause_and_the_routes_around_it() {
     ]);
     let (fold, series) = (Fold::of(&log, &[]), View::of(&log).series);
     let query = query(T0, T0 + 4 * STEP);
-    let found = fold.outages.outages(&series, &Events(log), &query).unwrap();
+    let found = fold.view.outages(&series, &Events(log), &query).unwrap();
     let [detail] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((detail.outage.from, detail.outage.to, detail.outage.is_open), (T0 + STEP, T0 + 3 * STEP, false));
     let cause = detail.cause.as_ref().unwrap();

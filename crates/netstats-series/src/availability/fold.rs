@@ -13,7 +13,7 @@ use netstats_event::{Envelope, Event, ProbeKind};
 use netstats_projector::{Error, Projector, RowBatch, RowReader};
 use netstats_stats::Known;
 
-use super::query::Outages;
+use super::query::AvailabilityView;
 use super::stretch::{Open, Stretch, known};
 use crate::bytes::{self, Reader, damaged};
 use crate::outcome::outcome_of;
@@ -57,29 +57,29 @@ impl Shared {
     }
 }
 
-/// The fold behind [`Outages`].
-pub struct OutagesProjector {
+/// The fold behind [`AvailabilityView`].
+pub struct AvailabilityProjector {
     shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for OutagesProjector {
+impl std::fmt::Debug for AvailabilityProjector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OutagesProjector").finish_non_exhaustive()
+        f.debug_struct("AvailabilityProjector").finish_non_exhaustive()
     }
 }
 
-impl OutagesProjector {
+impl AvailabilityProjector {
     /// The projector, for the runner, and its handle, for queries.
     #[must_use]
-    pub fn new() -> (Self, Outages) {
+    pub fn new() -> (Self, AvailabilityView) {
         let shared = Arc::new(Shared::default());
-        (Self { shared: shared.clone() }, Outages { shared })
+        (Self { shared: shared.clone() }, AvailabilityView { shared })
     }
 }
 
-impl Projector for OutagesProjector {
+impl Projector for AvailabilityProjector {
     fn name(&self) -> &'static str {
-        "outages"
+        "availability"
     }
 
     fn version(&self) -> u32 {

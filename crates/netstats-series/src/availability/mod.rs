@@ -6,5 +6,5 @@ mod fold;
 mod query;
 mod stretch;
 
-pub use fold::OutagesProjector;
-pub use query::{OutageDetail, OutageQuery, Outages, accounting_of};
+pub use fold::AvailabilityProjector;
+pub use query::{AccountQuery, AvailabilityView, OutageDetail, accounting_of};
