@@ -14,6 +14,7 @@
 //! while later ones are there. The receipts show that. A store that is damaged is removed and everything is folded
 //! anew, since nothing in it is a fact.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -284,6 +285,24 @@ impl ViewStore for FjallViews {
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         let skip = view.len() + 2;
         for row in self.rows()?.prefix(row_key(view, prefix)) {
+            let (key, value) = row.into_inner().map_err(|error| self.error("read", error))?;
+            if !visit(&key[skip..], &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn range(
+        &self,
+        view: &str,
+        keys: Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let skip = view.len() + 2;
+        let mut rows = self.rows()?.range(row_key(view, keys.start)..row_key(view, keys.end));
+        while let Some(row) = if descending { rows.next_back() } else { rows.next() } {
             let (key, value) = row.into_inner().map_err(|error| self.error("read", error))?;
             if !visit(&key[skip..], &value) {
                 break;

@@ -1,5 +1,6 @@
 //! What a projector is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use netstats_event::{Envelope, Position};
@@ -56,6 +57,17 @@ pub trait RowReader: Send + Sync + 'static {
     /// # Errors
     /// The store cannot be read.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error>;
+
+    /// The rows whose keys are in `keys`, by key, or the last first if `descending`; stops when `visit` returns false.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn range(
+        &self,
+        keys: Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error>;
 }
 
 /// Rows to write, together with the checkpoint, in one atomic batch.

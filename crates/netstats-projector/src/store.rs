@@ -1,6 +1,7 @@
 //! Where rows live: by view and key, each view with a checkpoint that moves in the same batch as its rows.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use netstats_event::{Position, Timestamp};
@@ -54,6 +55,18 @@ pub trait ViewStore: Send + Sync + 'static {
     /// The store cannot be read.
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error>;
 
+    /// The rows of a view whose keys are in `keys`, as [`RowReader::range`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn range(
+        &self,
+        view: &str,
+        keys: Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error>;
+
     /// Removes all views, readable or not.
     ///
     /// # Errors
@@ -91,6 +104,15 @@ impl RowReader for ViewRows {
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         self.store.scan(self.view, prefix, visit)
+    }
+
+    fn range(
+        &self,
+        keys: Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        self.store.range(self.view, keys, descending, visit)
     }
 }
 
@@ -175,6 +197,27 @@ impl ViewStore for MemoryViews {
                 .collect()
         });
         let _ = rows.iter().all(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn range(
+        &self,
+        view: &str,
+        keys: Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        // Copied out first, as above.
+        let rows: Vec<(Vec<u8>, Vec<u8>)> =
+            self.views().get(view).filter(|_| keys.start < keys.end).map_or_else(Vec::new, |view| {
+                let found = view.rows.range::<[u8], _>((Bound::Included(keys.start), Bound::Excluded(keys.end)));
+                found.map(|(key, value)| (key.clone(), value.clone())).collect()
+            });
+        let _ = if descending {
+            rows.iter().rev().all(|(key, value)| visit(key, value))
+        } else {
+            rows.iter().all(|(key, value)| visit(key, value))
+        };
         Ok(())
     }
 

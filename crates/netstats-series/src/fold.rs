@@ -1,6 +1,7 @@
 //! From events to state and rows.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Bound, Range};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use netstats_event::{
@@ -13,9 +14,10 @@ use crate::latest::Failure;
 use crate::limits::{DIRECTORY_CHUNK, RECENT_MEDIANS};
 use crate::outcome::{self, Outcome};
 use crate::page;
+use crate::past::NotesCache;
 use crate::query::Series;
 use crate::stream::{Stream, StreamKey, tag};
-use crate::{DestinationLatest, Status};
+use crate::{DestinationLatest, ProbeLatest, Status};
 
 /// A stream without two outcomes counts as current for so long.
 const FIRST_INTERVAL_MS: i64 = 300_000;
@@ -26,15 +28,15 @@ const CURRENT_INTERVALS: i64 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct DestinationState {
     id: DestinationId,
-    status: Status,
-    since: i64,
-    last_sample: Option<(u64, i64)>,
-    median: Option<u32>,
-    loss: Option<(u32, u32)>,
-    ipdv: (u32, u64),
+    pub(crate) status: Status,
+    pub(crate) since: i64,
+    pub(crate) last_sample: Option<(u64, i64)>,
+    pub(crate) median: Option<u32>,
+    pub(crate) loss: Option<(u32, u32)>,
+    pub(crate) ipdv: (u32, u64),
     /// Medians of ping bursts in microseconds, oldest first; 0 where nothing came back.
-    recent: VecDeque<u32>,
-    last_failure: Option<Failure>,
+    pub(crate) recent: VecDeque<u32>,
+    pub(crate) last_failure: Option<Failure>,
     /// Pings give the numbers; where nothing pings, the others do.
     is_pinged: bool,
     /// Its streams, by number.
@@ -67,6 +69,7 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Shared {
     state: RwLock<State>,
+    pub(crate) notes: NotesCache,
     rows: RwLock<Option<Arc<dyn RowReader>>>,
 }
 
@@ -110,7 +113,7 @@ impl Projector for SeriesProjector {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn attach(&mut self, rows: Arc<dyn RowReader>) {
@@ -120,6 +123,7 @@ impl Projector for SeriesProjector {
     fn load(&mut self, rows: &dyn RowReader) -> Result<(), Error> {
         let state = State::load(rows)?;
         *self.shared.write() = state;
+        self.shared.notes.clear();
         Ok(())
     }
 
@@ -154,8 +158,11 @@ impl State {
                 let key = StreamKey { job: left_out.job, destination: left_out.destination, probe: left_out.probe };
                 if let Some(number) = self.by_key.get(&key).copied() {
                     self.touch(number);
-                    self.streams[number].suppress();
-                    self.judge(self.streams[number].owner, left_out.first_slot_at.as_millis());
+                    let (position, fresh) = (envelope.position.0, &mut self.fresh);
+                    self.streams[number].suppress(position, &mut |key, row| {
+                        fresh.insert(key, row);
+                    });
+                    self.judge(self.streams[number].owner, left_out.first_slot_at.as_millis(), position);
                 }
             }
             Event::UplinkLost(_) => self.uplink_lost_at = Some(envelope.recorded_at.as_millis()),
@@ -189,9 +196,7 @@ impl State {
             state.last_sample = Some((position, slot));
             state.is_pinged |= is_ping;
             if is_ping || !state.is_pinged {
-                state.median = median;
-                state.loss = (is_ping && outcome.is_known()).then_some((outcome.sent, outcome.received));
-                state.ipdv = outcome.ipdv;
+                state.show(outcome, median);
             }
             if is_ping && outcome.is_known() {
                 if state.recent.len() == RECENT_MEDIANS {
@@ -201,16 +206,9 @@ impl State {
             }
         }
         if let Event::SlotFailed(failed) = &envelope.event {
-            state.last_failure = Some(Failure {
-                position: envelope.position,
-                at: head.slot_at,
-                job: head.job,
-                probe: failed.probe,
-                reason: failed.reason,
-                detail: failed.detail.clone(),
-            });
+            state.last_failure = Some(Failure::of(envelope.position, failed));
         }
-        self.judge(owner, slot);
+        self.judge(owner, slot, position);
     }
 
     /// The number of a destination, new or not.
@@ -239,11 +237,13 @@ impl State {
     /// What a destination's streams say together. A stream has a say while its last outcome is at most three of its
     /// intervals older than the newest of all (a stopped job does not hold a destination down). All that know
     /// something say down: *down*; some do: *degraded*; none knows anything: *unknown*.
-    fn judge(&mut self, owner: usize, at: i64) {
+    fn judge(&mut self, owner: usize, at: i64, position: u64) {
         let state = &mut self.destinations[owner];
         let voters = || {
             let streams = state.streams.iter().map(|number| &self.streams[*number]);
-            streams.filter(|stream| stream.has_a_say()).filter_map(|stream| Some((stream, stream.last?.slot)))
+            streams
+                .filter(|stream| stream.key.has_a_say())
+                .filter_map(|stream| Some((stream.tally, stream.tally.last?.slot)))
         };
         let newest = voters().map(|(_, slot)| slot).max().unwrap_or(at);
         let (mut up, mut down, mut degraded) = (false, false, false);
@@ -267,6 +267,8 @@ impl State {
         };
         if state.status != status || state.since == 0 {
             (state.status, state.since) = (status, at);
+            let change = Change { position, at, status };
+            self.fresh.insert(change_key(state.id, position), change.encode());
         }
         if !state.is_dirty {
             state.is_dirty = true;
@@ -349,24 +351,36 @@ impl State {
 
     pub(crate) fn latest(&self, id: DestinationId) -> Option<DestinationLatest> {
         let state = &self.destinations[*self.by_id.get(&id)?];
-        let mut streams: Vec<&Stream> = state.streams.iter().map(|number| &self.streams[*number]).collect();
+        let probes = self.streams_of(id).filter_map(|stream| stream.tally.latest(stream.key)).collect();
+        Some(state.latest(probes))
+    }
+
+    /// The keys of the streams of one probe, by job and destination; of all destinations if none is named.
+    pub(crate) fn keys(&self, job: Option<JobId>, destinations: &[DestinationId], probe: ProbeKind) -> Vec<StreamKey> {
+        self.streams(job, destinations, |of| of == probe).map(|stream| stream.key).collect()
+    }
+
+    /// A destination's streams, by key.
+    pub(crate) fn streams_of(&self, id: DestinationId) -> impl Iterator<Item = &Stream> {
+        let numbers = self.by_id.get(&id).map_or(&[][..], |owner| &self.destinations[*owner].streams);
+        let mut streams: Vec<&Stream> = numbers.iter().map(|number| &self.streams[*number]).collect();
         streams.sort_unstable_by_key(|stream| stream.key);
-        Some(DestinationLatest {
-            destination: id,
-            status: state.status,
-            since: Timestamp::from_millis(state.since),
-            last_sample: state.last_sample.map(|(position, _)| Position(position)),
-            last_at: state.last_sample.map(|(_, slot)| Timestamp::from_millis(slot)),
-            response_time: state.median.map(netstats_event::Rtt::from_micros),
-            loss_ratio: state.loss.and_then(|(sent, received)| {
-                netstats_stats::Loss { sent: sent.into(), lost: sent.saturating_sub(received).into() }.ratio()
-            }),
-            #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
-            jitter_ms: (state.ipdv.0 > 0).then(|| state.ipdv.1 as f64 / f64::from(state.ipdv.0) / 1_000.0),
-            recent: state.recent.iter().map(|median| (*median > 0).then_some(*median)).collect(),
-            last_failure: state.last_failure.clone(),
-            probes: streams.into_iter().filter_map(Stream::latest).collect(),
-        })
+        streams.into_iter()
+    }
+
+    /// All destinations of which anything was recorded, by id.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = DestinationId> {
+        self.by_id.keys().copied()
+    }
+
+    pub(crate) fn stream(&self, key: StreamKey) -> Option<&Stream> {
+        self.by_key.get(&key).map(|number| &self.streams[*number])
+    }
+
+    /// Rows that the store may not have yet, with keys in this range.
+    pub(crate) fn unstored(&self, keys: Range<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
+        [&self.storing, &self.fresh].into_iter().flat_map(move |rows| rows.range::<[u8], _>(bounds))
     }
 
     pub(crate) fn latest_all(&self) -> Vec<DestinationLatest> {
@@ -390,6 +404,43 @@ fn destination_key(id: DestinationId) -> Vec<u8> {
     key
 }
 
+/// The row of a change of a destination's status.
+pub(crate) fn change_key(id: DestinationId, position: u64) -> Vec<u8> {
+    let mut key = vec![tag::CHANGE];
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(&position.to_be_bytes());
+    key
+}
+
+/// A destination's status changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) position: u64,
+    /// The slot that changed it.
+    pub(crate) at: i64,
+    pub(crate) status: Status,
+}
+
+impl Change {
+    fn encode(self) -> Vec<u8> {
+        let mut row = vec![self.status as u8];
+        bytes::put_signed(&mut row, self.at);
+        row
+    }
+
+    pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<Self, Error> {
+        let position = key.get(5..13).and_then(|position| position.try_into().ok());
+        let position = u64::from_be_bytes(position.ok_or_else(|| damaged("a change's key"))?);
+        let mut r = Reader(row);
+        Ok(Self { position, status: destination_status(r.byte()?)?, at: r.signed()? })
+    }
+}
+
+fn destination_status(code: u8) -> Result<Status, Error> {
+    let all = [Status::Up, Status::Degraded, Status::Down, Status::Unknown];
+    all.get(usize::from(code)).copied().ok_or_else(|| damaged("a status"))
+}
+
 /// Visits all rows of a family.
 fn each(rows: &dyn RowReader, tag: u8, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error> {
     let mut outcome = Ok(());
@@ -401,7 +452,34 @@ fn each(rows: &dyn RowReader, tag: u8, mut visit: impl FnMut(&[u8], &[u8]) -> Re
 }
 
 impl DestinationState {
-    const fn new(id: DestinationId) -> Self {
+    /// How the newest sample went.
+    pub(crate) fn show(&mut self, outcome: &Outcome, median: Option<u32>) {
+        let is_counted = outcome.probe == ProbeKind::Ping && outcome.is_known();
+        self.median = median;
+        self.loss = is_counted.then_some((outcome.sent, outcome.received));
+        self.ipdv = outcome.ipdv;
+    }
+
+    pub(crate) fn latest(&self, probes: Vec<ProbeLatest>) -> DestinationLatest {
+        DestinationLatest {
+            destination: self.id,
+            status: self.status,
+            since: Timestamp::from_millis(self.since),
+            last_sample: self.last_sample.map(|(position, _)| Position(position)),
+            last_at: self.last_sample.map(|(_, slot)| Timestamp::from_millis(slot)),
+            response_time: self.median.map(netstats_event::Rtt::from_micros),
+            loss_ratio: self.loss.and_then(|(sent, received)| {
+                netstats_stats::Loss { sent: sent.into(), lost: sent.saturating_sub(received).into() }.ratio()
+            }),
+            #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
+            jitter_ms: (self.ipdv.0 > 0).then(|| self.ipdv.1 as f64 / f64::from(self.ipdv.0) / 1_000.0),
+            recent: self.recent.iter().map(|median| (*median > 0).then_some(*median)).collect(),
+            last_failure: self.last_failure.clone(),
+            probes,
+        }
+    }
+
+    pub(crate) const fn new(id: DestinationId) -> Self {
         Self {
             id,
             status: Status::Unknown,
@@ -452,8 +530,7 @@ impl DestinationState {
 
     fn decode(id: DestinationId, row: &[u8]) -> Result<Self, Error> {
         let mut r = Reader(row);
-        let statuses = [Status::Up, Status::Degraded, Status::Down, Status::Unknown];
-        let status = *statuses.get(usize::from(r.byte()?)).ok_or_else(|| damaged("a status"))?;
+        let status = destination_status(r.byte()?)?;
         let is_pinged = r.byte()? == 1;
         let since = r.signed()?;
         let has_sample = r.byte()? == 1;

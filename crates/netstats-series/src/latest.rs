@@ -1,6 +1,6 @@
 //! What is known of a destination right now.
 
-use netstats_event::{DestinationId, FailReason, JobId, Position, ProbeKind, Rtt, Timestamp};
+use netstats_event::{DestinationId, FailReason, JobId, Position, ProbeKind, Rtt, SlotFailed, Timestamp};
 
 use crate::RowStatus;
 
@@ -106,4 +106,18 @@ pub struct Failure {
     pub reason: FailReason,
     /// In words, with what to do about it.
     pub detail: String,
+}
+
+impl Failure {
+    /// A failed slot and where it is recorded.
+    pub(crate) fn of(position: Position, failed: &SlotFailed) -> Self {
+        Self {
+            position,
+            at: failed.head.slot_at,
+            job: failed.head.job,
+            probe: failed.probe,
+            reason: failed.reason,
+            detail: failed.detail.clone(),
+        }
+    }
 }

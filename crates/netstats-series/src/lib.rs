@@ -37,8 +37,10 @@ mod latest;
 mod limits;
 mod outcome;
 mod page;
+mod past;
 mod points;
 mod query;
+mod rolls;
 mod row;
 mod stream;
 

@@ -16,3 +16,7 @@ pub const MAX_BUCKETED_OUTCOMES: usize = 50_000;
 pub const MAX_OUTAGE_DETAILS: usize = 1_000;
 /// Outcomes read from the log at a time.
 pub(crate) const READ_CHUNK: usize = 2_048;
+/// Pages of outcomes kept decoded for answers about the past, about 12 kB each; the least recently asked for go.
+pub const MAX_NOTED_PAGES: usize = 6_000;
+/// Changes of status that one answer lists.
+pub const MAX_STATUS_CHANGES: usize = 100_000;

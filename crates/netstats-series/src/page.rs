@@ -12,11 +12,13 @@ use crate::limits::PAGE_ENTRIES;
 /// One outcome: slot in milliseconds since 1970, and position.
 pub(crate) type Entry = (i64, u64);
 
-/// The slots of a page: first and last by time.
+/// The slots of a page, first and last by time, and where it begins in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) first: i64,
     pub(crate) last: i64,
+    /// The position of its first outcome: what a page holds was recorded from there up to the next page's.
+    pub(crate) position: u64,
 }
 
 /// The page that is being filled.
@@ -59,8 +61,8 @@ impl Page {
         self.before = (slot, position);
         self.step = step;
         self.entries += 1;
-        let span = self.span.unwrap_or(Span { first: slot, last: slot });
-        self.span = Some(Span { first: span.first.min(slot), last: span.last.max(slot) });
+        let span = self.span.unwrap_or(Span { first: slot, last: slot, position });
+        self.span = Some(Span { first: span.first.min(slot), last: span.last.max(slot), ..span });
     }
 
     /// The page as a row.
@@ -107,11 +109,12 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Error> {
 pub(crate) fn encode_spans(spans: &[Span]) -> Vec<u8> {
     let mut out = Vec::new();
     bytes::put(&mut out, spans.len() as u64);
-    let mut before = 0_i64;
+    let (mut before, mut position) = (0_i64, 0_u64);
     for span in spans {
         bytes::put_signed(&mut out, span.first.wrapping_sub(before));
         bytes::put(&mut out, span.last.wrapping_sub(span.first).cast_unsigned());
-        before = span.last;
+        bytes::put(&mut out, span.position.wrapping_sub(position));
+        (before, position) = (span.last, span.position);
     }
     out
 }
@@ -119,12 +122,13 @@ pub(crate) fn encode_spans(spans: &[Span]) -> Vec<u8> {
 /// Reads a row of the directory.
 pub(crate) fn decode_spans(row: &[u8], most: usize) -> Result<Vec<Span>, Error> {
     let mut reader = Reader(row);
-    let mut before = 0_i64;
+    let (mut before, mut position) = (0_i64, 0_u64);
     (0..reader.count(most)?)
         .map(|_| {
             let first = before.wrapping_add(reader.signed()?);
             before = first.wrapping_add(reader.number()?.cast_signed());
-            Ok(Span { first, last: before })
+            position = position.wrapping_add(reader.number()?);
+            Ok(Span { first, last: before, position })
         })
         .collect()
 }
@@ -151,8 +155,9 @@ mod tests {
         }
 
         #[test]
-        fn spans_come_back(ends in vec((any::<i64>(), any::<i64>()), 0..DIRECTORY)) {
-            let spans: Vec<Span> = ends.iter().map(|(a, b)| Span { first: *a.min(b), last: *a.max(b) }).collect();
+        fn spans_come_back(ends in vec((any::<i64>(), any::<i64>(), any::<u64>()), 0..DIRECTORY)) {
+            let span = |(a, b, position): &(i64, i64, u64)| Span { first: *a.min(b), last: *a.max(b), position: *position };
+            let spans: Vec<Span> = ends.iter().map(span).collect();
             prop_assert_eq!(decode_spans(&encode_spans(&spans), DIRECTORY).unwrap(), spans);
         }
 

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use netstats_event::{DestinationId, JobId, Metric, ProbeKind, Timestamp};
+use netstats_event::{DestinationId, JobId, Metric, Position, ProbeKind, Timestamp};
 use netstats_projector::{Error, EventReader};
 use netstats_stats::{Loss, TooFew, percentile, quantile};
 
 use crate::bucket::{Bucket, DAY_MS, HOUR_MS, MINUTE_MS};
-use crate::bytes::Reader;
 use crate::limits::{MAX_BUCKETED_OUTCOMES, MAX_SERIES_POINTS, PAGE_ENTRIES};
 use crate::outcome::outcome_of;
+use crate::page::Span;
 use crate::query::{RawQuery, Series, ceil_millis};
-use crate::stream::{Stream, StreamKey, ordered, tag};
+use crate::rolls::Level;
+use crate::stream::StreamKey;
 
 /// Which series.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct SeriesQuery {
     pub to: Timestamp,
     /// Points at most, [`crate::MAX_SERIES_POINTS`] at most: the finest level that fits is taken.
     pub max_points: usize,
+    /// As known at this position; none for now.
+    pub as_of: Option<Position>,
 }
 
 /// How fine the points are.
@@ -128,13 +131,13 @@ impl Point {
         }
     }
 
-    fn exact(at: i64, sums: &Bucket, mut times: Vec<u32>) -> Self {
+    pub(crate) fn exact(at: i64, sums: &Bucket, mut times: Vec<u32>) -> Self {
         times.sort_unstable();
         let times: Vec<f64> = times.into_iter().map(f64::from).collect();
         Self::new(at, sums, quantile(&times, 0.5), |q| percentile(&times, q))
     }
 
-    fn sketched(at: i64, sums: &Bucket) -> Self {
+    pub(crate) fn sketched(at: i64, sums: &Bucket) -> Self {
         // A sketch's middle may lie outside of what was seen, the extremes not.
         let (low, high) = sums.times.extremes.map_or((0.0, f64::MAX), |(low, high)| (low.into(), high.into()));
         let seen = |value: f64| value.clamp(low, high);
@@ -151,7 +154,7 @@ impl Series {
     /// The stored rows or the log cannot be read.
     pub fn points(&self, reader: &dyn EventReader, query: &SeriesQuery) -> Result<SeriesAnswer, Error> {
         let max_points = query.max_points.clamp(1, MAX_SERIES_POINTS);
-        let Some(extent) = self.extent(query) else {
+        let Some(extent) = self.extent(query)? else {
             return Ok(SeriesAnswer { resolution: Resolution::Raw, exact: true, points: Vec::new() });
         };
         if extent.least <= max_points {
@@ -175,7 +178,7 @@ impl Series {
                 let points = self.exact(reader, query, &outward(&extent.slots, width), Some(width))?;
                 SeriesAnswer { resolution, exact: true, points }
             } else {
-                SeriesAnswer { resolution, exact: false, points: self.rolled_up(query, &extent.slots, width)? }
+                SeriesAnswer { resolution, exact: false, points: self.rolled_up(reader, query, &extent.slots, width)? }
             });
         }
         // Never fewer points than one: the number of days is a matter of arithmetic.
@@ -184,28 +187,47 @@ impl Series {
         Ok(SeriesAnswer {
             resolution: seconds(width),
             exact: false,
-            points: self.rolled_up(query, &extent.slots, width)?,
+            points: self.rolled_up(reader, query, &extent.slots, width)?,
         })
     }
 
     /// The part of a query's range that holds outcomes, and how many at least and at most.
-    fn extent(&self, query: &SeriesQuery) -> Option<Extent> {
+    fn extent(&self, query: &SeriesQuery) -> Result<Option<Extent>, Error> {
         let (from, to) = (ceil_millis(query.from), ceil_millis(query.to));
-        let state = self.shared.read();
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         let (mut least, mut most) = (0, 0);
-        for stream in state.streams(query.job, &[query.destination], |probe| probe == query.probe) {
-            let open = stream.page.span();
-            for span in stream.closed.iter().chain(&open).filter(|span| span.first < to && span.last >= from) {
+        let mut add = |span: &Span, is_open: bool| {
+            if span.first < to && span.last >= from {
                 first = first.min(span.first.max(from));
                 last = last.max(span.last.min(to - 1));
                 most += PAGE_ENTRIES;
-                least += if span.first >= from && span.last < to { PAGE_ENTRIES } else { 0 };
+                // How much of an open page is filled does not matter.
+                least += if !is_open && span.first >= from && span.last < to { PAGE_ENTRIES } else { 0 };
             }
-            // The open page is not full.
-            least = least.saturating_sub(PAGE_ENTRIES * usize::from(open.is_some()));
+        };
+        // Pages that a moment of the past falls into: open then.
+        let mut cut: Vec<(StreamKey, usize)> = Vec::new();
+        {
+            let state = self.shared.read();
+            for stream in state.streams(query.job, &[query.destination], |probe| probe == query.probe) {
+                let begun = query.as_of.map(|as_of| stream.pages_begun(as_of.0));
+                let closed = begun.map_or(stream.closed.len(), |begun| begun.saturating_sub(1));
+                stream.closed[..closed].iter().for_each(|span| add(span, false));
+                match begun {
+                    None => stream.page.span().iter().for_each(|span| add(span, true)),
+                    Some(begun) => cut.extend(begun.checked_sub(1).map(|index| (stream.key, index))),
+                }
+            }
         }
-        (first <= last).then(|| Extent { slots: first..last + 1, least, most })
+        let as_of = query.as_of.map_or(u64::MAX, |as_of| as_of.0);
+        for (key, index) in cut {
+            let (_, entries, _) = self.page(key, index)?;
+            let slots = || entries.iter().filter(|(_, position)| *position <= as_of).map(|(slot, _)| *slot);
+            if let (Some(first), Some(last)) = (slots().min(), slots().max()) {
+                add(&Span { first, last, position: 0 }, true);
+            }
+        }
+        Ok((first <= last).then(|| Extent { slots: first..last + 1, least, most }))
     }
 
     /// Points computed from raw outcomes: one for each, or one for each span of `width`.
@@ -236,57 +258,22 @@ impl Series {
     }
 
     /// Points from stored and open roll-ups; `width` is an hour, a day, or days.
-    fn rolled_up(&self, query: &SeriesQuery, slots: &Range<i64>, width: i64) -> Result<Vec<Point>, Error> {
-        let (tag, unit) = if width < DAY_MS { (tag::HOUR, HOUR_MS) } else { (tag::DAY, DAY_MS) };
+    fn rolled_up(
+        &self,
+        reader: &dyn EventReader,
+        query: &SeriesQuery,
+        slots: &Range<i64>,
+        width: i64,
+    ) -> Result<Vec<Point>, Error> {
+        let (level, unit) = if width < DAY_MS { (Level::Hour, HOUR_MS) } else { (Level::Day, DAY_MS) };
         let wide = outward(slots, width);
         let numbers = wide.start.div_euclid(unit)..wide.end.div_euclid(unit);
+        let keys = self.shared.read().keys(query.job, &[query.destination], query.probe);
         let mut spans: BTreeMap<i64, Bucket> = BTreeMap::new();
-        let mut add = |number: i64, sums: &Bucket| {
-            if numbers.contains(&number) {
+        for key in keys {
+            self.rolls(reader, key, level, &numbers, query.as_of, &mut |number, sums| {
                 spans.entry((number * unit).div_euclid(width) * width).or_default().merge(sums);
-            }
-        };
-
-        // What memory holds, at one moment; then what the store held before it.
-        let mut closed: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut streams: Vec<(StreamKey, Vec<Vec<u8>>)> = Vec::new();
-        let position = {
-            let state = self.shared.read();
-            for stream in state.streams(query.job, &[query.destination], |probe| probe == query.probe) {
-                let open = open_buckets(stream, tag)?;
-                open.iter().for_each(|(number, sums, _)| add(*number, sums));
-                streams.push((stream.key, open.into_iter().map(|(.., key)| key).collect()));
-                let prefix = stream.key.row(tag);
-                for rows in [&state.storing, &state.fresh] {
-                    let of_stream = rows.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-                    closed.extend(of_stream.map(|(key, row)| (key.clone(), row.clone())));
-                }
-            }
-            state.position
-        };
-        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-        if let Some(stored) = self.shared.rows() {
-            for (stream, open) in &streams {
-                // Keys sort by the bucket's number: 256 of them share all but its last byte.
-                let (low, high) = (ordered(numbers.start) >> 8, ordered(numbers.end - 1) >> 8);
-                for block in low..=high {
-                    let prefix = [stream.row(tag).as_slice(), &block.to_be_bytes()[1..]].concat();
-                    stored.scan(&prefix, &mut |key, row| {
-                        // Not what was closed since we looked.
-                        if first_of(key).is_some_and(|first| first <= position) && !open.iter().any(|open| open == key)
-                        {
-                            rows.insert(key.to_vec(), row.to_vec());
-                        }
-                        true
-                    })?;
-                }
-            }
-        }
-        rows.extend(closed);
-        for (key, row) in &rows {
-            if let Some(number) = number_of(key) {
-                add(number, &Bucket::decode(&mut Reader(row))?);
-            }
+            })?;
         }
         Ok(spans.into_iter().map(|(at, sums)| Point::sketched(at, &sums)).collect())
     }
@@ -306,6 +293,7 @@ fn raw(query: &SeriesQuery, slots: &Range<i64>, limit: usize) -> RawQuery {
         from: Timestamp::from_millis(slots.start),
         to: Timestamp::from_millis(slots.end),
         limit,
+        as_of: query.as_of,
         ..RawQuery::default()
     }
 }
@@ -318,28 +306,4 @@ fn outward(slots: &Range<i64>, width: i64) -> Range<i64> {
 
 fn seconds(width: i64) -> Resolution {
     Resolution::Seconds(u32::try_from(width / 1_000).unwrap_or(u32::MAX))
-}
-
-/// The open buckets that count for a level, with the keys under which they may be stored while we read. A day is made of
-/// its closed hours, so the open hour counts beside it; it will be the first of a day if it does not fit into the open
-/// one.
-fn open_buckets(stream: &Stream, tag: u8) -> Result<Vec<(i64, Bucket, Vec<u8>)>, Error> {
-    let hour = stream.hour.as_ref().map(|hour| {
-        let number = if tag == tag::HOUR { hour.number } else { hour.number.div_euclid(DAY_MS / HOUR_MS) };
-        (number, hour.sums.clone(), stream.key.bucket(tag, number, hour.first))
-    });
-    let day = stream.day.as_ref().filter(|_| tag == tag::DAY);
-    let day = day.map(|day| Ok((day.number, day.sums()?, stream.key.bucket(tag, day.number, day.first))));
-    hour.map(Ok).into_iter().chain(day).collect()
-}
-
-/// The bucket's number in a row's key.
-fn number_of(key: &[u8]) -> Option<i64> {
-    let number = key.get(10..14)?.try_into().ok()?;
-    Some(i64::from(u32::from_be_bytes(number)) - (1 << 31))
-}
-
-/// The position of the bucket's first outcome in a row's key.
-fn first_of(key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(key.get(14..22)?.try_into().ok()?))
 }

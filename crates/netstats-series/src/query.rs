@@ -88,7 +88,8 @@ impl Series {
     /// The latest of each destination and probe of a job, by destination and probe.
     #[must_use]
     pub fn latest_of_job(&self, job: JobId) -> Vec<ProbeLatest> {
-        self.shared.read().streams(Some(job), &[], |_| true).filter_map(Stream::latest).collect()
+        let state = self.shared.read();
+        state.streams(Some(job), &[], |_| true).filter_map(|stream| stream.tally.latest(stream.key)).collect()
     }
 
     /// Since when our own network is down; none while it is up.

@@ -162,6 +162,42 @@ proptest! {
         prop_assert_eq!(rows, naive(&log.0, &all));
     }
 
+    /// Whatever came later, an answer as of a position is the answer of a view that saw no more than that.
+    #[test]
+    fn a_moment_of_the_past_is_what_was_known_then(
+        events in history(),
+        cuts in cuts(),
+        moments in vec((0_usize..2_000, 1_usize..2_000, -100_i64..1_400, -100_i64..60_000), 1..5),
+    ) {
+        let view = fold_cut(&events, &cuts);
+        let log = Events(events);
+        for (moment, max_points, from, length) in moments {
+            let then = &log.0[..moment.min(log.0.len())];
+            let (fresh, fresh_log) = (View::of(then), Events(then.to_vec()));
+            let as_of = Position(then.len() as u64);
+            prop_assert_eq!(view.series.latest_all_as_of(&log, as_of).unwrap(), fresh.series.latest_all());
+            for job in [JobId(1), JobId(2)] {
+                let got = view.series.latest_of_job_as_of(&log, job, as_of).unwrap();
+                prop_assert_eq!(got, fresh.series.latest_of_job(job));
+            }
+            let minutes = |minutes: i64| Timestamp::from_millis(T0 + minutes * 60_000);
+            for destination in [DestinationId(1), DestinationId(2), DestinationId(3)] {
+                let query = SeriesQuery {
+                    job: None,
+                    destination,
+                    probe: ProbeKind::Ping,
+                    from: minutes(from),
+                    to: minutes(from + length),
+                    max_points: max_points % 100 + 1,
+                    as_of: Some(as_of),
+                };
+                let got = view.series.points(&log, &query).unwrap();
+                let expected = fresh.series.points(&fresh_log, &SeriesQuery { as_of: None, ..query.clone() }).unwrap();
+                prop_assert_eq!(got, expected, "{:?}", query);
+            }
+        }
+    }
+
     #[test]
     fn points_add_up_to_the_raw_rows(events in history(), cuts in cuts(), max_points in 1_usize..2_000) {
         let view = fold_cut(&events, &cuts);
@@ -173,6 +209,7 @@ proptest! {
             from: Timestamp::from_nanos(i64::MIN),
             to: Timestamp::from_nanos(i64::MAX),
             max_points,
+            as_of: None,
         };
         let answer = view.series.points(&log, &query).unwrap();
         prop_assert!(answer.points.len() <= max_points);

@@ -49,6 +49,7 @@ fn rows_come_from_the_log_and_a_rebuild_gives_the_same_bytes() {
         from: Timestamp::from_millis(T0),
         to: Timestamp::from_millis(T0 + 1_440 * MINUTE),
         max_points: 30,
+        as_of: None,
     };
     let hours = series.points(&*journal, &day).unwrap();
     assert_eq!((hours.resolution, hours.exact), (Resolution::Seconds(3_600), false));

@@ -77,6 +77,10 @@ impl RowReader for Rows {
         }
         Ok(())
     }
+
+    fn range(&self, _: std::ops::Range<&[u8]>, _: bool, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        unreachable!("the inventory reads all of its rows or none")
+    }
 }
 
 pub fn destination(name: &str, host: &str) -> DestinationSpec {

@@ -41,6 +41,22 @@ impl RowReader for Rows {
         }
         Ok(())
     }
+
+    fn range(
+        &self,
+        keys: std::ops::Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let rows = self.0.lock().unwrap();
+        let mut found = rows.range(keys.start.to_vec()..keys.end.to_vec());
+        while let Some((key, row)) = if descending { found.next_back() } else { found.next() } {
+            if !visit(key, row) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A log in memory: the event at position n is number n - 1.
