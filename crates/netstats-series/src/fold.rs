@@ -472,7 +472,7 @@ impl DestinationState {
                 netstats_stats::Loss { sent: sent.into(), lost: sent.saturating_sub(received).into() }.ratio()
             }),
             #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
-            jitter_ms: (self.ipdv.0 > 0).then(|| self.ipdv.1 as f64 / f64::from(self.ipdv.0) / 1_000.0),
+            jitter_ms: (self.ipdv.0 > 0).then(|| crate::row::round_millis(self.ipdv.1 as f64 / f64::from(self.ipdv.0))),
             recent: self.recent.iter().map(|median| (*median > 0).then_some(*median)).collect(),
             last_failure: self.last_failure.clone(),
             probes,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use netstats_event::{DestinationId, JobId, Metric, Position, ProbeKind, Timestamp};
+use netstats_event::{DestinationId, JobId, Position, ProbeKind, Timestamp};
 use netstats_projector::{Error, EventReader};
 use netstats_stats::{Loss, TooFew, percentile, quantile};
 
@@ -11,8 +11,9 @@ use crate::bucket::{Bucket, DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::limits::{MAX_BUCKETED_OUTCOMES, MAX_SERIES_POINTS, PAGE_ENTRIES};
 use crate::outcome::outcome_of;
 use crate::page::Span;
-use crate::query::{RawQuery, Series, ceil_millis};
+use crate::query::{RawQuery, Series, ceil_millis, metrics_of};
 use crate::rolls::Level;
+use crate::row::round_millis;
 use crate::stream::StreamKey;
 
 /// Which series.
@@ -104,7 +105,7 @@ pub struct Point {
 
 impl Point {
     fn new(at: i64, sums: &Bucket, median: Option<f64>, percentile: impl Fn(f64) -> Percentile) -> Self {
-        let millis = |micros: f64| micros / 1_000.0;
+        let millis = round_millis;
         let p = |q| percentile(q).map(millis);
         #[expect(clippy::cast_precision_loss, reason = "sums stay far below 2^53")]
         let jitter = (sums.ipdv.0 > 0).then(|| sums.ipdv.1 as f64 / sums.ipdv.0 as f64);
@@ -289,7 +290,7 @@ fn raw(query: &SeriesQuery, slots: &Range<i64>, limit: usize) -> RawQuery {
     RawQuery {
         job: query.job,
         destinations: vec![query.destination],
-        metrics: Metric::ALL.into_iter().filter(|metric| metric.probe() == query.probe).take(1).collect(),
+        metrics: metrics_of(query.probe),
         from: Timestamp::from_millis(slots.start),
         to: Timestamp::from_millis(slots.end),
         limit,

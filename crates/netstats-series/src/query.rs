@@ -9,7 +9,7 @@ use netstats_projector::{Error, EventReader};
 
 use crate::bytes::{Reader, damaged};
 use crate::fold::{Shared, State};
-use crate::limits::{MAX_RAW_OUTCOMES, READ_CHUNK};
+use crate::limits::{MAX_RAW_OUTCOMES, PAGE_ENTRIES, READ_CHUNK};
 use crate::page::{self, Entry, Span};
 use crate::stream::{Stream, tag};
 use crate::{Cursor, DestinationLatest, ProbeLatest, Row, rows_of};
@@ -171,6 +171,19 @@ impl Series {
         Ok(())
     }
 
+    /// How many outcomes a query is about, at most.
+    pub(crate) fn outcomes_at_most(&self, query: &RawQuery) -> usize {
+        let wanted = Wanted::of(query);
+        let asked = |probe| query.metrics.is_empty() || query.metrics.iter().any(|metric| metric.probe() == probe);
+        let state = self.shared.read();
+        let streams = state.streams(query.job, &query.destinations, asked);
+        let pages = streams.map(|stream| {
+            let open = stream.page.span();
+            stream.closed.iter().chain(&open).filter(|span| wanted.overlaps(**span)).count()
+        });
+        pages.sum::<usize>() * PAGE_ENTRIES
+    }
+
     /// Slots and positions that a query is about, in its order.
     pub(crate) fn entries(&self, query: &RawQuery, probe: impl Fn(ProbeKind) -> bool) -> Result<Vec<Entry>, Error> {
         let wanted = Wanted::of(query);
@@ -251,7 +264,7 @@ impl Wanted {
     fn overlaps(&self, span: Span) -> bool {
         let goes_on =
             self.after.is_none_or(|(at, _)| if self.newest_first { span.first <= at } else { span.last >= at });
-        span.first < self.to && span.last >= self.from && goes_on
+        span.position <= self.as_of && span.first < self.to && span.last >= self.from && goes_on
     }
 
     /// The least turned entry that a page of this span may hold.
@@ -274,4 +287,9 @@ impl Wanted {
 /// The first whole millisecond that is not before `time`: slots are whole milliseconds.
 pub(crate) const fn ceil_millis(time: Timestamp) -> i64 {
     time.as_millis() + (time.as_nanos().rem_euclid(1_000_000) != 0) as i64
+}
+
+/// A metric that the probe measures: asks for each of its outcomes once.
+pub(crate) fn metrics_of(probe: ProbeKind) -> Vec<Metric> {
+    Metric::ALL.into_iter().filter(|metric| metric.probe() == probe).take(1).collect()
 }

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use netstats_event::{Metric, Position, Timestamp};
+use netstats_event::{Position, Timestamp};
 use netstats_projector::{Error, EventReader};
 
 use crate::bucket::{Bucket, DAY_MS, HOUR_MS};
 use crate::bytes::Reader;
 use crate::outcome::outcome_of;
-use crate::query::{RawQuery, Series};
+use crate::query::{RawQuery, Series, metrics_of};
 use crate::stream::{StreamKey, tag};
 
 /// Hours in a day.
@@ -71,7 +71,7 @@ impl Series {
         let query = RawQuery {
             job: Some(key.job),
             destinations: vec![key.destination],
-            metrics: Metric::ALL.into_iter().filter(|metric| metric.probe() == key.probe).take(1).collect(),
+            metrics: metrics_of(key.probe),
             from: Timestamp::from_millis(hour * HOUR_MS),
             to: Timestamp::from_millis((hour + 1) * HOUR_MS),
             limit: usize::MAX,

@@ -262,23 +262,30 @@ fn millis(micros: u32) -> f64 {
     Rtt::from_micros(micros).as_millis_f64()
 }
 
+/// A figure of microseconds in milliseconds, to the nanosecond: the decimal that is meant (0.142), not what is left of
+/// it after sums in binary (0.14200000000000002).
+pub(crate) fn round_millis(micros: f64) -> f64 {
+    (micros * 1_000.0).round() / 1_000_000.0
+}
+
 /// Puts what a set of round trips says into a row.
 fn summed(row: &mut Row, micros: impl Iterator<Item = u32>) {
-    let times: Vec<f64> = micros.map(millis).collect();
+    let times: Vec<f64> = micros.map(f64::from).collect();
     let Some(summary) = summarise(&times) else { return };
-    row.rtt_ms = Some(summary.median);
-    row.min_ms = Some(summary.min);
-    row.mean_ms = Some(summary.mean);
-    row.max_ms = Some(summary.max);
-    row.stddev_ms = summary.stddev;
-    row.p95_ms = summary.p95.ok();
+    row.rtt_ms = Some(round_millis(summary.median));
+    row.min_ms = Some(round_millis(summary.min));
+    row.mean_ms = Some(round_millis(summary.mean));
+    row.max_ms = Some(round_millis(summary.max));
+    row.stddev_ms = summary.stddev.map(round_millis);
+    row.p95_ms = summary.p95.ok().map(round_millis);
 }
 
 fn of_ping(row: &mut Row, ping: &PingMeasured) {
     let counts = Counts::of(ping, |_, _| {});
     summed(row, ping.echoes.iter().filter_map(Echo::rtt).map(Rtt::as_micros));
     row.status = counts.status(&ping.head);
-    row.jitter_ms = mean_abs_ipdv(ping.echoes.iter().map(|echo| echo.rtt().map(Rtt::as_millis_f64)));
+    let micros = ping.echoes.iter().map(|echo| echo.rtt().map(|rtt| f64::from(rtt.as_micros())));
+    row.jitter_ms = mean_abs_ipdv(micros).map(round_millis);
     let loss = Loss { sent: counts.sent.into(), lost: (counts.sent - counts.received()).into() };
     // With our own network down nothing was lost: nothing was learnt.
     row.loss_ratio = if ping.head.flags.uplink_down { None } else { loss.ratio() };

@@ -116,7 +116,7 @@ impl Last {
 
     pub(crate) fn jitter_ms(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
-        (self.ipdv.0 > 0).then(|| self.ipdv.1 as f64 / f64::from(self.ipdv.0) / 1_000.0)
+        (self.ipdv.0 > 0).then(|| crate::row::round_millis(self.ipdv.1 as f64 / f64::from(self.ipdv.0)))
     }
 }
 
