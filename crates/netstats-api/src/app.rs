@@ -64,7 +64,10 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::destinations::DestinationList;
     use crate::routes::health::HealthJson;
     use crate::routes::jobs::JobList;
-    use crate::routes::{accounting, config, destinations, docs, health, jobs, metrics, remarks};
+    use crate::routes::range::Analysis;
+    use crate::routes::{
+        accounting, analytics, config, destinations, docs, health, jobs, metrics, outages, remarks, series,
+    };
     use crate::{limits, openapi};
 
     let list = limits::MAX_LIST as u64;
@@ -142,6 +145,38 @@ pub(crate) fn table() -> Table<App> {
             .says("samples", "What a job measured, row by row")
             .query(metrics::PARAMS)
             .gives::<metrics::Rows>(),
+        route(Method::GET, "/api/jobs/:id/analytics", analytics::of_job)
+            .says("analysis", "What a job's samples say of each of its destinations")
+            .query(analytics::OF_JOB)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/destinations/:id/analytics", analytics::of_destination)
+            .says("analysis", "What a destination's samples say: figures, packets, course, availability")
+            .query(analytics::OF_DESTINATION)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/series", series::series)
+            .says("samples", "A destination's figures over time, in as many points as asked for")
+            .query(series::SERIES)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/compare", analytics::compare)
+            .says("analysis", "Two destinations, or two ranges, beside each other")
+            .query(analytics::COMPARE)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/top", series::top)
+            .says("analysis", "The worst destinations by a figure")
+            .query(series::TOP)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/outages", outages::outages)
+            .says("analysis", "When destinations did not answer, with cause and last good path")
+            .query(outages::OUTAGES)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/paths", outages::paths)
+            .says("analysis", "The routes to a destination over time, and what changed")
+            .query(outages::PATHS)
+            .gives::<Analysis>(),
+        route(Method::GET, "/api/heatmap", series::heatmap)
+            .says("analysis", "A figure by weekday and hour")
+            .query(series::HEATMAP)
+            .gives::<Analysis>(),
         route(Method::POST, "/api/config/reload", config::reload)
             .says("server", "Take up the config file again")
             .needs(Role::Admin)

@@ -1,15 +1,10 @@
 //! What handlers read from a call, the same everywhere: times, zones, positions, pages, conditions.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderValue, IF_MATCH, LINK};
 use jiff::tz::TimeZone;
 use netstats_event::{Position, Timestamp};
-use netstats_inventory::Inventory;
 
-use crate::app::App;
-use crate::command::blocking;
 use crate::json::parse_time;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -22,7 +17,6 @@ impl Asked {
     }
 
     /// The time zone of `tz`; UTC if it is not given.
-    #[allow(dead_code, reason = "for the routes of civil days")]
     pub(crate) fn zone(&self) -> Result<TimeZone, Problem> {
         let Some(name) = self.query.get("tz") else { return Ok(TimeZone::UTC) };
         TimeZone::get(name).map_err(|_| {
@@ -90,50 +84,4 @@ impl Asked {
             Err(_) => problem,
         })
     }
-
-    /// The position of `as_of`: a position as it is, or the last one recorded at or before a time. None if it is not
-    /// given: as of now.
-    pub(crate) async fn as_of(&self, app: &Arc<App>) -> Result<Option<Position>, Problem> {
-        let Some(text) = self.query.get("as_of") else { return Ok(None) };
-        let head = app.visible();
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return match text.parse() {
-                Ok(position) if position <= head.0 => Ok(Some(Position(position))),
-                _ => Err(Problem::invalid(format!("as_of is {text}, and the last position is {head}"))
-                    .field("as_of")
-                    .accepted(format!("a position from 0 to {head}, or a time"))),
-            };
-        }
-        let at = parse_time(text, "as_of").map_err(|problem| {
-            let accepted = problem.accepted.clone().unwrap_or_default();
-            problem.accepted(format!("a position, or {accepted}"))
-        })?;
-        let app = app.clone();
-        blocking(move || position_at(&app, at, head)).await?.map(Some)
-    }
-
-    /// Destinations and jobs as they were at `as_of`; none if it is not given.
-    pub(crate) async fn inventory_as_of(&self, app: &Arc<App>) -> Result<Option<Arc<Inventory>>, Problem> {
-        let Some(position) = self.as_of(app).await? else { return Ok(None) };
-        let app = app.clone();
-        let read = blocking(move || app.context.inventory.as_of(&*app.context.journal, position)).await?;
-        Ok(Some(read?))
-    }
-}
-
-/// The last position recorded at or before `at`, by halving. Where the clock was set back, recorded times are out of
-/// order, and one of the positions that fit is found.
-fn position_at(app: &App, at: Timestamp, head: Position) -> Result<Position, Problem> {
-    let journal = &app.context.journal;
-    let (mut low, mut high) = (journal.first().0.saturating_sub(1), head.0);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        let is_before = journal.get(&[Position(middle)])?.first().is_some_and(|envelope| envelope.recorded_at <= at);
-        if is_before {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    Ok(Position(low))
 }

@@ -55,6 +55,19 @@ impl Bodies {
         asked: Asked,
         make: impl FnOnce(Timestamp) -> (Vec<u8>, Option<Timestamp>),
     ) -> Bytes {
+        let made: Result<Bytes, std::convert::Infallible> = self.try_get(app, asked, |now| Ok(make(now)));
+        match made {
+            Ok(bytes) => bytes,
+        }
+    }
+
+    /// As [`Bodies::get`], where an answer may not be had; a refusal is not kept.
+    pub(crate) fn try_get<E>(
+        &self,
+        app: &App,
+        asked: Asked,
+        make: impl FnOnce(Timestamp) -> Result<(Vec<u8>, Option<Timestamp>), E>,
+    ) -> Result<Bytes, E> {
         let now = app.now();
         // Positions are read before the views: an event that comes in between makes the answer older than it is.
         let stamp = Stamp {
@@ -67,9 +80,9 @@ impl Bodies {
             && (answer.stamp.inventory, answer.stamp.series) == (stamp.inventory, stamp.series)
             && (answer.stamp.at..answer.until).contains(&now)
         {
-            return answer.bytes.clone();
+            return Ok(answer.bytes.clone());
         }
-        let (bytes, changes_at) = make(now);
+        let (bytes, changes_at) = make(now)?;
         let bytes = Bytes::from(bytes);
         let fresh_until = now.plus(FRESH);
         let until = changes_at.map_or(fresh_until, |at| at.min(fresh_until));
@@ -83,6 +96,6 @@ impl Bodies {
                 kept.0 -= old.bytes.len();
             }
         }
-        bytes
+        Ok(bytes)
     }
 }

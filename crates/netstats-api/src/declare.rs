@@ -36,7 +36,7 @@ pub(crate) enum ParamKind {
     Flag,
     /// Within these bounds.
     Whole(u64, u64),
-    /// RFC 3339 with a zone.
+    /// RFC 3339 with a zone, or told from now.
     Time,
     /// A position in the log, or a time.
     AsOf,
@@ -62,16 +62,19 @@ pub(crate) const FIELDS: Param = param(
 /// Of every route with [`crate::route::Route::paged`].
 pub(crate) const CURSOR: Param =
     param("cursor", ParamKind::Text, "Where the page before ended: follow the Link header as it is");
-/// For routes that answer from what was known then; read it with [`crate::route::Asked::as_of`].
+/// For routes that answer from what was known then; read it with [`crate::moment::Moment::of`].
 pub(crate) const AS_OF: Param = param("as_of", ParamKind::AsOf, "Answer from what was known at this position or time");
 /// For routes with civil days and hours; read it with [`crate::route::Asked::zone`].
-#[allow(dead_code, reason = "for the routes of civil days")]
 pub(crate) const TZ: Param =
     param("tz", ParamKind::Zone, "IANA time zone of days and hours, as Europe/Berlin; else UTC");
-/// The start of a time range; read it with [`crate::route::Asked::time`].
-pub(crate) const START_TIME: Param = param("start_time", ParamKind::Time, "Not before this time");
-/// The end of a time range; read it with [`crate::route::Asked::time`].
-pub(crate) const END_TIME: Param = param("end_time", ParamKind::Time, "Before this time; else now");
+/// The start of a time range; RFC 3339 or told from now, as `now-24h`.
+pub(crate) const START_TIME: Param = param(
+    "start_time",
+    ParamKind::Time,
+    "Not before this time, or `now-24h`, `now-7d`; else a fitting span before the end",
+);
+/// The end of a time range; RFC 3339 or told from now, as `now-24h`.
+pub(crate) const END_TIME: Param = param("end_time", ParamKind::Time, "Before this time, or `now-1h`; else now");
 
 type Named = (String, RefOr<Schema>);
 

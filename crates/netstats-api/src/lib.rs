@@ -32,6 +32,7 @@ mod finish;
 mod guard;
 mod json;
 mod limits;
+mod moment;
 mod nearest;
 mod openapi;
 mod path;

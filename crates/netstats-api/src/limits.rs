@@ -92,3 +92,9 @@ pub(crate) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Characters of an `Idempotency-Key` (400 past it).
 pub(crate) const MAX_KEY_CHARS: usize = 128;
+/// Destinations of one answer of `GET /api/top` (`worst` is held to it).
+pub(crate) const MAX_WORST: usize = 1_000;
+/// Outages of one answer of `GET /api/outages` (`limit` is held to it).
+pub(crate) const MAX_OUTAGES: usize = 1_000;
+/// Traces of which `GET /api/paths` makes versions: the newest, if there are more (`is_cut` says so).
+pub(crate) const MAX_TRACES: usize = 10_000;

@@ -113,7 +113,7 @@ impl<'a> DestinationJson<'a> {
             since: latest.map(|latest| Time(latest.since)),
             last_sample_at: latest.and_then(|latest| latest.last_at).map(Time),
             response_time_ms: latest.and_then(|latest| latest.response_time).map(|rtt| rtt.as_millis_f64()),
-            packet_loss_percent: latest.and_then(|latest| latest.loss_ratio).map(|ratio| ratio * 100.0),
+            packet_loss_percent: latest.and_then(|latest| latest.loss_ratio).map(super::percent),
             jitter_ms: latest.and_then(|latest| latest.jitter_ms),
             position: latest.and_then(|latest| latest.last_sample).map(|position| position.0),
             error: failure.map(|failure| failure.detail.as_str()),

@@ -4,6 +4,7 @@ mod account;
 mod destination;
 mod duration;
 mod event;
+mod figures;
 mod job;
 mod options;
 mod read;
@@ -15,6 +16,7 @@ pub(crate) use account::{
 };
 pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
 pub(crate) use event::update_text;
+pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
 pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_job};
 pub(crate) use read::{Fields, Json, parse};
-pub(crate) use time::{Time, parse_time};
+pub(crate) use time::{Time, parse_moment, parse_time};

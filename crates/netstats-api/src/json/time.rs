@@ -94,6 +94,41 @@ pub(crate) fn parse_time(text: &str, field: &str) -> Result<Timestamp, Problem> 
         .map_err(|_| refused("is too far away", None).accepted("a time between the years 1678 and 2262"))
 }
 
+/// Reads a moment: an RFC 3339 time, or one told from `now`, as `now`, `now-24h`, `now-7d`, `now+30m`.
+pub(crate) fn parse_moment(text: &str, field: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let Some(rest) = text.trim().strip_prefix("now") else { return parse_time(text, field) };
+    let shift = || {
+        if rest.is_empty() {
+            return Some(0);
+        }
+        // An unencoded + in a query string arrives as a space.
+        let (is_back, amount) = match rest.split_at_checked(1)? {
+            ("-", amount) => (true, amount),
+            ("+" | " ", amount) => (false, amount),
+            _ => return None,
+        };
+        let (number, unit) = amount.split_at_checked(amount.len().checked_sub(1)?)?;
+        let unit_ms = match unit {
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            _ => return None,
+        };
+        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let by = number.parse::<i64>().ok().filter(|_| is_number)?.checked_mul(unit_ms)?;
+        Some(if is_back { -by } else { by })
+    };
+    let millis = shift().and_then(|shift| now.as_millis().checked_add(shift));
+    let is_representable = |millis: &i64| (i64::MIN / 1_000_000..=i64::MAX / 1_000_000).contains(millis);
+    millis.filter(is_representable).map(Timestamp::from_millis).ok_or_else(|| {
+        Problem::invalid(format!("{field} is not a moment"))
+            .field(field)
+            .accepted("now, now-24h, now-7d (s, m, h, d, w), or an RFC 3339 time with a zone, as 2026-11-24T04:18:12Z")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -122,6 +157,22 @@ mod tests {
         #[test]
         fn no_text_hurts(text in ".*") {
             let _ = parse_time(&text, "t");
+        }
+    }
+
+    #[test]
+    fn a_moment_can_be_told_from_now() {
+        let now = Timestamp::from_millis(1_795_492_800_000);
+        let moment = |text: &str| parse_moment(text, "t", now).map(|at| at.as_millis() - now.as_millis());
+        assert_eq!(moment("now").unwrap(), 0);
+        assert_eq!(moment("now-24h").unwrap(), -86_400_000);
+        assert_eq!(moment("now-7d").unwrap(), moment("now-1w").unwrap());
+        assert_eq!((moment("now+30m").unwrap(), moment("now 90s").unwrap()), (1_800_000, 90_000));
+        assert_eq!(moment("2026-11-24T04:00:01Z").unwrap(), 1_000);
+        for bad in
+            ["now-", "now-h", "now-1", "now-1y", "now--1h", "nowadays", "now-1.5h", "now-99999999999999999d", "now+é"]
+        {
+            assert_eq!(parse_moment(bad, "t", now).unwrap_err().field.as_deref(), Some("t"), "{bad}");
         }
     }
 

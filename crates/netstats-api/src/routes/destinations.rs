@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use netstats_event::{DestinationId, Event, Timestamp};
@@ -18,6 +19,7 @@ use crate::command::{Done, carry_out};
 use crate::declare::{Param, ParamKind, param};
 use crate::json::{DestinationJson, parse, read_destination};
 use crate::limits::MAX_LIST;
+use crate::moment::{Moment, answer};
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
@@ -56,11 +58,17 @@ pub(crate) fn is_stale(last_at: Option<Timestamp>, interval_s: Option<u32>, now:
 }
 
 fn body(app: &App, inventory: &Inventory, destination: &Destination) -> Reply {
-    Reply::new(StatusCode::OK).body(JSON, bytes_of(app, inventory, destination, app.now())).version(destination.changed)
+    let latest = app.context.series.latest(destination.id);
+    let bytes = bytes_of(inventory, destination, latest.as_ref(), app.now());
+    Reply::new(StatusCode::OK).body(JSON, bytes).version(destination.changed)
 }
 
-fn bytes_of(app: &App, inventory: &Inventory, destination: &Destination, now: Timestamp) -> Vec<u8> {
-    let latest = app.context.series.latest(destination.id);
+fn bytes_of(
+    inventory: &Inventory,
+    destination: &Destination,
+    latest: Option<&DestinationLatest>,
+    now: Timestamp,
+) -> Vec<u8> {
     let interval = inventory
         .jobs_of(destination)
         .iter()
@@ -68,8 +76,8 @@ fn bytes_of(app: &App, inventory: &Inventory, destination: &Destination, now: Ti
         .filter(|job| is_active(&job.spec, now))
         .map(|job| job.spec.interval_s)
         .min();
-    let is_stale = is_stale(latest.as_ref().and_then(|latest| latest.last_at), interval, now);
-    to_bytes(&DestinationJson::with_latest(destination, latest.as_ref(), is_stale))
+    let is_stale = is_stale(latest.and_then(|latest| latest.last_at), interval, now);
+    to_bytes(&DestinationJson::with_latest(destination, latest, is_stale))
 }
 
 /// How all destinations do, at one moment.
@@ -80,9 +88,8 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    pub(crate) fn now(app: &App, inventory: &Inventory) -> Self {
-        let now = app.now();
-        let latest = app.context.series.latest_all().into_iter().map(|latest| (latest.destination, latest)).collect();
+    pub(crate) fn of(inventory: &Inventory, now: Timestamp, latest: Vec<DestinationLatest>) -> Self {
+        let latest = latest.into_iter().map(|latest| (latest.destination, latest)).collect();
         Self { now, latest, intervals: freshness(inventory, now) }
     }
 
@@ -107,45 +114,68 @@ pub(crate) const STATUS: Param = param("status", ParamKind::Word(&["active", "pa
 
 /// `GET /api/destinations`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    if call.query.get("as_of").is_some() {
+        return answer(app, call, |app, call, moment| {
+            let (bytes, next) = page(app, call, moment)?;
+            Ok(paged(call, bytes.into(), next))
+        })
+        .await;
+    }
+    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
+    let is_whole = is_plain && app.context.inventory.current().destinations.len() <= MAX_LIST;
+    if is_whole {
+        let make = |_| Ok::<_, Problem>((page(&app, &call, &Moment::present(&app))?.0, None));
+        return Ok(paged(&call, app.bodies.try_get(&app, Asked::Destinations, make)?, None));
+    }
+    let (bytes, next) = page(&app, &call, &Moment::present(&app))?;
+    Ok(paged(&call, bytes.into(), next))
+}
+
+fn paged(call: &Call, bytes: Bytes, next: Option<DestinationId>) -> Reply {
+    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
+    match next {
+        Some(next) => call.with_next(reply, next),
+        None => reply,
+    }
+}
+
+/// A page of the list, and where the next begins.
+fn page(app: &App, call: &Call, moment: &Moment) -> Result<(Vec<u8>, Option<DestinationId>), Problem> {
+    let position = moment.position(app).0;
     let paused = call.query.get("status").map(|status| status == "paused");
     let tag = call.query.get("tag");
     let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
-    let past = call.inventory_as_of(&app).await?;
-    let mut next = None;
-    let mut make = || {
-        let position = app.visible().0;
-        let inventory = past.clone().unwrap_or_else(|| app.context.inventory.current());
-        let latest = past.is_none().then(|| Latest::now(&app, &inventory));
-        let json = |d| latest.as_ref().map_or_else(|| DestinationJson::plain(d), |latest| latest.json(d));
-        let mut found = inventory
-            .destinations
-            .values()
-            .filter(|d| u64::from(d.id.0) > after)
-            .filter(|d| tag.is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
-            .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused));
-        let items: Vec<_> = found.by_ref().take(limit).collect();
-        next = found.next().and(items.last().map(|last| last.id));
-        to_bytes(&DestinationList { items: items.into_iter().map(|d| json(d)).collect(), position })
-    };
-    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
-    let is_whole = is_plain && app.context.inventory.current().destinations.len() <= limit;
-    let bytes = if is_whole { app.bodies.get(&app, Asked::Destinations, |_| (make(), None)) } else { make().into() };
-    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
-    Ok(match next {
-        Some(next) => call.with_next(reply, next),
-        None => reply,
-    })
+    let latest = Latest::of(&moment.inventory, moment.now, moment.latest_all(app)?);
+    let mut found = moment
+        .inventory
+        .destinations
+        .values()
+        .filter(|d| u64::from(d.id.0) > after)
+        .filter(|d| tag.is_none_or(|tag| d.spec.tags.iter().any(|has| has == tag)))
+        .filter(|d| paused.is_none_or(|paused| d.spec.paused == paused));
+    let items: Vec<_> = found.by_ref().take(limit).collect();
+    let next = found.next().and(items.last().map(|last| last.id));
+    let items = items.into_iter().map(|destination| latest.json(destination)).collect();
+    Ok((to_bytes(&DestinationList { items, position }), next))
 }
 
 /// `GET /api/destinations/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    if let Some(inventory) = call.inventory_as_of(&app).await? {
-        let destination = find(&inventory, &call.id)?;
-        return Ok(Reply::json(&DestinationJson::plain(destination)).version(destination.changed));
+    if call.query.get("as_of").is_some() {
+        return answer(app, call, |app, call, moment| {
+            let destination = find(&moment.inventory, &call.id)?;
+            let latest = moment.latest(app, destination.id)?;
+            let bytes = bytes_of(&moment.inventory, destination, latest.as_ref(), moment.now);
+            Ok(Reply::new(StatusCode::OK).body(JSON, bytes).version(destination.changed))
+        })
+        .await;
     }
     let inventory = app.context.inventory.current();
     let destination = find(&inventory, &call.id)?;
-    let make = |now| (bytes_of(&app, &inventory, destination, now), None);
+    let make = |now| {
+        let latest = app.context.series.latest(destination.id);
+        (bytes_of(&inventory, destination, latest.as_ref(), now), None)
+    };
     let bytes = app.bodies.get(&app, Asked::Destination(destination.id.0), make);
     Ok(Reply::new(StatusCode::OK).body(JSON, bytes).version(destination.changed))
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
-use netstats_event::{Event, JobId, Timestamp};
+use netstats_event::{Event, JobId};
 use netstats_inventory::{Command, Inventory, Job, JobState, job_status};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +15,7 @@ use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
 use crate::json::{Fields, JobJson, StateJson, Time, parse, read_job};
 use crate::limits::MAX_LIST;
+use crate::moment::{Moment, answer};
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
@@ -28,8 +30,8 @@ pub(crate) fn find<'a>(inventory: &'a Inventory, id: &str) -> Result<&'a Arc<Job
 }
 
 /// What a job is doing. `error` is "running, and every one of its last slots failed on our side".
-fn state(app: &App, inventory: &Inventory, job: &Job, now: Timestamp) -> StateJson {
-    let status = job_status(inventory, job, now);
+fn state(app: &App, moment: &Moment, job: &Job) -> Result<StateJson, Problem> {
+    let status = job_status(&moment.inventory, job, moment.now);
     let mut state = StateJson {
         name: status.state.name(),
         since: Time(status.since),
@@ -37,10 +39,10 @@ fn state(app: &App, inventory: &Inventory, job: &Job, now: Timestamp) -> StateJs
         next_run: status.next_run.map(Time),
     };
     if !matches!(status.state, JobState::Running) {
-        return state;
+        return Ok(state);
     }
-    let members = inventory.members(job);
-    let latest = app.context.series.latest_of_job(job.id);
+    let members = moment.inventory.members(job);
+    let latest = moment.latest_of_job(app, job.id)?;
     let mut of_members = latest.iter().filter(|latest| members.binary_search(&latest.destination).is_ok()).peekable();
     // Slots from before it was enabled say nothing about this run.
     let is_failing = of_members.peek().is_some()
@@ -48,25 +50,22 @@ fn state(app: &App, inventory: &Inventory, job: &Job, now: Timestamp) -> StateJs
             .all(|latest| latest.failed_in_a_row > 0 && job.enabled_since.is_none_or(|at| latest.slot_at >= at));
     if is_failing {
         let since = latest.iter().filter_map(|latest| latest.failing_since).min();
-        let failure = latest
-            .iter()
-            .filter_map(|latest| app.context.series.latest(latest.destination)?.last_failure)
-            .filter(|failure| failure.job == job.id)
-            .max_by_key(|failure| failure.position);
+        let mut failures = Vec::new();
+        for latest in &latest {
+            failures.extend(moment.last_failure(app, latest.destination)?);
+        }
+        let failure =
+            failures.into_iter().filter(|failure| failure.job == job.id).max_by_key(|failure| failure.position);
         state.name = "error";
         state.since = since.map_or(state.since, Time);
         state.why = failure.map_or_else(|| "every last slot failed on our side".to_owned(), |failure| failure.detail);
     }
-    state
+    Ok(state)
 }
 
-/// A job with its state, now.
-pub(crate) fn json<'a>(app: &App, inventory: &'a Inventory, job: &'a Job) -> JobJson<'a> {
-    JobJson::new(job, inventory, Some(state(app, inventory, job, app.now())))
-}
-
-fn body(app: &App, inventory: &Inventory, job: &Job) -> Reply {
-    Reply::json(&json(app, inventory, job)).version(job.changed)
+/// A job with its state.
+pub(crate) fn json<'a>(app: &App, moment: &'a Moment, job: &'a Job) -> Result<JobJson<'a>, Problem> {
+    Ok(JobJson::new(job, &moment.inventory, Some(state(app, moment, job)?)))
 }
 
 /// A list of jobs.
@@ -79,57 +78,76 @@ pub(crate) struct JobList<'a> {
 
 /// `GET /api/jobs`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let tag = call.query.get("tag");
-    let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
-    let past = call.inventory_as_of(&app).await?;
-    let mut next = None;
-    let mut make = || {
-        let position = app.visible().0;
-        let inventory = past.clone().unwrap_or_else(|| app.context.inventory.current());
-        let state = |job: &Job| past.is_none().then(|| state(&app, &inventory, job, app.now()));
-        let mut found = inventory
-            .jobs
-            .values()
-            .filter(|job| u64::from(job.id.0) > after)
-            .filter(|job| tag.is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)));
-        let items: Vec<_> = found.by_ref().take(limit).collect();
-        next = found.next().and(items.last().map(|last| last.id));
-        to_bytes(&JobList {
-            items: items.into_iter().map(|job| JobJson::new(job, &inventory, state(job))).collect(),
-            position,
+    if call.query.get("as_of").is_some() {
+        return answer(app, call, |app, call, moment| {
+            let (bytes, next) = page(app, call, moment)?;
+            Ok(paged(call, bytes.into(), next))
         })
-    };
+        .await;
+    }
     let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
-    let is_whole = is_plain && app.context.inventory.current().jobs.len() <= limit;
-    let bytes = if is_whole { app.bodies.get(&app, Asked::Jobs, |_| (make(), None)) } else { make().into() };
+    let is_whole = is_plain && app.context.inventory.current().jobs.len() <= MAX_LIST;
+    if is_whole {
+        let make = |_| Ok::<_, Problem>((page(&app, &call, &Moment::present(&app))?.0, None));
+        return Ok(paged(&call, app.bodies.try_get(&app, Asked::Jobs, make)?, None));
+    }
+    let (bytes, next) = page(&app, &call, &Moment::present(&app))?;
+    Ok(paged(&call, bytes.into(), next))
+}
+
+fn paged(call: &Call, bytes: Bytes, next: Option<JobId>) -> Reply {
     let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
-    Ok(match next {
+    match next {
         Some(next) => call.with_next(reply, next),
         None => reply,
-    })
+    }
+}
+
+/// A page of the list, and where the next begins.
+fn page(app: &App, call: &Call, moment: &Moment) -> Result<(Vec<u8>, Option<JobId>), Problem> {
+    let position = moment.position(app).0;
+    let tag = call.query.get("tag");
+    let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
+    let mut found = moment
+        .inventory
+        .jobs
+        .values()
+        .filter(|job| u64::from(job.id.0) > after)
+        .filter(|job| tag.is_none_or(|tag| job.spec.tags.iter().any(|has| has == tag)));
+    let items: Vec<_> = found.by_ref().take(limit).collect();
+    let next = found.next().and(items.last().map(|last| last.id));
+    let items = items.into_iter().map(|job| json(app, moment, job)).collect::<Result<_, _>>()?;
+    Ok((to_bytes(&JobList { items, position }), next))
 }
 
 /// `GET /api/jobs/{id}`
 pub(crate) async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    if let Some(inventory) = call.inventory_as_of(&app).await? {
-        let job = find(&inventory, &call.id)?;
-        return Ok(Reply::json(&JobJson::new(job, &inventory, None)).version(job.changed));
+    if call.query.get("as_of").is_some() {
+        return answer(app, call, |app, call, moment| {
+            let job = find(&moment.inventory, &call.id)?;
+            Ok(Reply::json(&json(app, moment, job)?).version(job.changed))
+        })
+        .await;
     }
-    let inventory = app.context.inventory.current();
-    let job = find(&inventory, &call.id)?;
+    let mut moment = Moment::present(&app);
+    let job = find(&moment.inventory, &call.id)?.clone();
     let make = |now| {
-        let state = state(&app, &inventory, job, now);
+        moment.now = now;
+        let state = state(&app, &moment, &job)?;
         let next_run = state.next_run.map(|next_run| next_run.0);
-        (to_bytes(&JobJson::new(job, &inventory, Some(state))), next_run)
+        Ok::<_, Problem>((to_bytes(&JobJson::new(&job, &moment.inventory, Some(state))), next_run))
     };
-    let bytes = app.bodies.get(&app, Asked::Job(job.id.0), make);
+    let bytes = app.bodies.try_get(&app, Asked::Job(job.id.0), make)?;
     Ok(Reply::new(StatusCode::OK).body(JSON, bytes).version(job.changed))
 }
 
 /// The entry after a command; somebody else may have removed it since.
 fn after(app: &App, done: &Done, id: JobId) -> Result<Reply, Problem> {
     match done.inventory.jobs.get(&id) {
-        Some(job) => Ok(body(app, &done.inventory, job)),
+        Some(job) => {
+            let moment = Moment { as_of: None, now: app.now(), inventory: done.inventory.clone() };
+            Ok(Reply::json(&json(app, &moment, job)?).version(job.changed))
+        }
         None => position_only(done.position),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use netstats_event::{DestinationId, Event, JobId, Kind, Metric, Position, Timestamp};
 use netstats_export::{Column, JsonStyle, JsonWriter, Line, columns_for, columns_named};
@@ -13,17 +12,16 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::command::blocking;
-use crate::declare::{CURSOR, END_TIME, Param, ParamKind, START_TIME, param};
-use crate::json::Time;
+use crate::declare::{AS_OF, CURSOR, END_TIME, Param, ParamKind, START_TIME, param};
+use crate::moment::{self, Moment};
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply};
 use crate::route::Call;
 
+use super::range::{DAY, destination, metric, range};
+
 /// Rows of an answer where `limit` does not say.
 const DEFAULT_ROWS: usize = 10_000;
-/// The time before `end_time` where `start_time` does not say.
-const DEFAULT_SPAN: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) const PARAMS: &[Param] = &[
     START_TIME,
     END_TIME,
@@ -33,6 +31,7 @@ pub(crate) const PARAMS: &[Param] = &[
     param("destination", ParamKind::List, "Only these destinations, by name or id"),
     param("order", ParamKind::Word(&["asc", "desc"]), "Oldest first, or newest"),
     param("fields", ParamKind::List, "These columns, in this order"),
+    AS_OF,
 ];
 
 /// A list of rows: an object each, with the columns asked for.
@@ -85,21 +84,17 @@ struct Wanted {
 
 /// `GET /api/jobs/{id}/metrics`
 pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let inventory = app.context.inventory.current();
-    let (job, metrics) = job_of(&inventory, &call.id)?;
-    let wanted = understand(&app, &call, &inventory, job, metrics)?;
-    let turn = app.queries.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
-    let asked = app.clone();
-    let (bytes, next) = blocking(move || {
-        let _turn = turn;
-        answer(&asked, &inventory, wanted)
+    moment::answer(app, call, |app, call, moment| {
+        let (job, metrics) = job_of(&moment.inventory, &call.id)?;
+        let wanted = understand(app, call, moment, job, metrics)?;
+        let (bytes, next) = answer(app, moment, wanted)?;
+        let reply = Reply::new(hyper::StatusCode::OK).body(JSON, bytes);
+        Ok(match next {
+            Some(next) => call.with_next(reply, next.text()),
+            None => reply,
+        })
     })
-    .await??;
-    let reply = Reply::new(hyper::StatusCode::OK).body(JSON, bytes);
-    Ok(match next {
-        Some(next) => call.with_next(reply, next.text()),
-        None => reply,
-    })
+    .await
 }
 
 /// The job's id and metrics. A removed job's samples are still there, under its id.
@@ -113,25 +108,10 @@ fn job_of(inventory: &Inventory, id: &str) -> Result<(JobId, Vec<Metric>), Probl
     }
 }
 
-fn understand(
-    app: &App,
-    call: &Call,
-    inventory: &Inventory,
-    job: JobId,
-    of_job: Vec<Metric>,
-) -> Result<Wanted, Problem> {
+fn understand(app: &App, call: &Call, moment: &Moment, job: JobId, of_job: Vec<Metric>) -> Result<Wanted, Problem> {
+    let inventory = &moment.inventory;
     let get = |name| call.query.get(name);
-    let to = match call.time("end_time")? {
-        Some(to) => to,
-        // A slot of this very moment is inside.
-        None => app.now().plus(Duration::from_secs(1)),
-    };
-    let from = call.time("start_time")?.unwrap_or_else(|| to.minus(DEFAULT_SPAN));
-    if from >= to {
-        return Err(Problem::invalid(format!("start_time is {}, and end_time is {}", Time(from), Time(to)))
-            .field("start_time")
-            .accepted("a time before end_time"));
-    }
+    let (from, to) = range(call, moment.now, DAY)?;
     let most = app.context.limits.rows;
     let rows = match get("limit") {
         None => DEFAULT_ROWS.min(most),
@@ -175,31 +155,9 @@ fn understand(
     let per_event = metrics_of_an_event(&metrics);
     let taken = page.map_or(0, |page| page.taken);
     let limit = (rows + taken).div_ceil(per_event);
-    let query = RawQuery { job: Some(job), destinations, metrics, from, to, limit, after, newest_first, as_of: None };
+    let query =
+        RawQuery { job: Some(job), destinations, metrics, from, to, limit, after, newest_first, as_of: moment.as_of };
     Ok(Wanted { query, columns, rows, page })
-}
-
-fn metric(name: &str) -> Result<Metric, Problem> {
-    Metric::from_name(name).ok_or_else(|| {
-        let names = Metric::ALL.map(Metric::name);
-        let problem =
-            Problem::invalid(format!("there is no metric {name:?}")).field("metric").accepted(names.join(", "));
-        crate::nearest::hint(problem, name, names.into_iter())
-    })
-}
-
-fn destination(inventory: &Inventory, id: &str) -> Result<DestinationId, Problem> {
-    match (super::destinations::find(inventory, id), id.parse::<u32>()) {
-        (Ok(found), _) => Ok(found.id),
-        (Err(_), Ok(number)) if number > 0 && DestinationId(number) < inventory.next_destination => {
-            Ok(DestinationId(number))
-        }
-        (Err(problem), _) => {
-            let mut refused = Problem::invalid(problem.detail.clone()).field("destination");
-            refused.hint.clone_from(&problem.hint);
-            Err(refused)
-        }
-    }
 }
 
 /// The most rows that one event gives.
@@ -208,7 +166,7 @@ fn metrics_of_an_event(metrics: &[Metric]) -> usize {
     asked.iter().map(|one| asked.iter().filter(|other| other.probe() == one.probe()).count()).max().unwrap_or(1)
 }
 
-fn answer(app: &App, inventory: &Inventory, wanted: Wanted) -> Result<(Vec<u8>, Option<Page>), Problem> {
+fn answer(app: &App, moment: &Moment, wanted: Wanted) -> Result<(Vec<u8>, Option<Page>), Problem> {
     let Wanted { query, columns, rows: most, page } = wanted;
     let found = app.context.series.raw(&*app.context.journal, &query)?;
     let events = count_events(&found);
@@ -223,7 +181,7 @@ fn answer(app: &App, inventory: &Inventory, wanted: Wanted) -> Result<(Vec<u8>, 
         let is_whole = rows.get(shown.len()).is_none_or(|row| row.position != last.position);
         Page { at: last.at, position: last.position, taken: if is_whole { 0 } else { taken } }
     });
-    let mut names = Names::new(app, inventory);
+    let mut names = Names::new(app, moment);
     let mut writer = JsonWriter::new(Vec::with_capacity(shown.len() * 512 + 2), columns, JsonStyle::Array)
         .map_err(|_| Problem::internal())?;
     for row in shown {
@@ -236,21 +194,21 @@ fn count_events(rows: &[Row]) -> usize {
     rows.chunk_by(|a, b| a.position == b.position).count()
 }
 
-/// Names by id as they are now; removed entries have the name they had last.
+/// Names by id as they are at the moment; removed entries have the name they had last.
 struct Names<'a> {
     app: &'a App,
-    inventory: &'a Inventory,
+    moment: &'a Moment,
     gone_jobs: BTreeMap<JobId, String>,
     gone_destinations: BTreeMap<DestinationId, String>,
 }
 
 impl<'a> Names<'a> {
-    fn new(app: &'a App, inventory: &'a Inventory) -> Self {
-        Self { app, inventory, gone_jobs: BTreeMap::new(), gone_destinations: BTreeMap::new() }
+    fn new(app: &'a App, moment: &'a Moment) -> Self {
+        Self { app, moment, gone_jobs: BTreeMap::new(), gone_destinations: BTreeMap::new() }
     }
 
     fn line<'r>(&'r mut self, row: &'r Row) -> Line<'r> {
-        if !self.inventory.jobs.contains_key(&row.job) && !self.gone_jobs.contains_key(&row.job) {
+        if !self.moment.inventory.jobs.contains_key(&row.job) && !self.gone_jobs.contains_key(&row.job) {
             let name = self.last_event(|change| change.job == Some(row.job)).and_then(|event| match event {
                 Event::JobAdded(added) => Some(added.spec.name),
                 Event::JobChanged(changed) => Some(changed.spec.name),
@@ -259,7 +217,7 @@ impl<'a> Names<'a> {
             self.gone_jobs.insert(row.job, name.unwrap_or_default());
         }
         let id = row.destination;
-        if !self.inventory.destinations.contains_key(&id) && !self.gone_destinations.contains_key(&id) {
+        if !self.moment.inventory.destinations.contains_key(&id) && !self.gone_destinations.contains_key(&id) {
             let name = self.last_event(|change| change.destination == Some(id)).and_then(|event| match event {
                 Event::DestinationAdded(added) => Some(added.spec.name),
                 Event::DestinationChanged(changed) => Some(changed.spec.name),
@@ -267,9 +225,15 @@ impl<'a> Names<'a> {
             });
             self.gone_destinations.insert(id, name.unwrap_or_default());
         }
-        let job = self.inventory.jobs.get(&row.job).map(|job| &job.spec.name).or_else(|| self.gone_jobs.get(&row.job));
-        let destination =
-            self.inventory.destinations.get(&id).map(|d| &d.spec.name).or_else(|| self.gone_destinations.get(&id));
+        let job =
+            self.moment.inventory.jobs.get(&row.job).map(|job| &job.spec.name).or_else(|| self.gone_jobs.get(&row.job));
+        let destination = self
+            .moment
+            .inventory
+            .destinations
+            .get(&id)
+            .map(|d| &d.spec.name)
+            .or_else(|| self.gone_destinations.get(&id));
         Line { row, job: job.map_or("", String::as_str), destination: destination.map_or("", String::as_str) }
     }
 
@@ -278,7 +242,8 @@ impl<'a> Names<'a> {
         const DESCRIBING: [Kind; 4] =
             [Kind::DestinationAdded, Kind::DestinationChanged, Kind::JobAdded, Kind::JobChanged];
         let describes = |change: &Change| DESCRIBING.iter().any(|kind| kind.code() == change.kind) && is_it(change);
-        let position = self.app.context.inventory.changes(None, 1, describes).first()?.position;
+        let before = self.moment.as_of.map(Position::next);
+        let position = self.app.context.inventory.changes(before, 1, describes).first()?.position;
         Some(self.app.context.journal.get(&[position]).ok()?.pop()?.event)
     }
 }

@@ -18,6 +18,7 @@ use crate::json::{
     AnnotationInput, AnnotationJson, Json, MaintenanceInput, MaintenanceJson, parse, read_annotation, read_maintenance,
 };
 use crate::limits::MAX_LIST;
+use crate::moment::inventory_at;
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::{Call, Route, route};
@@ -248,11 +249,6 @@ fn of<K: Kind>() -> Vec<Route<App>> {
     ]
 }
 
-/// The inventory as of the call's `as_of`, or now.
-pub(crate) async fn known(app: &Arc<App>, call: &Call) -> Result<Arc<Inventory>, Problem> {
-    Ok(call.inventory_as_of(app).await?.unwrap_or_else(|| app.context.inventory.current()))
-}
-
 /// A page of remarks.
 #[derive(Serialize, ToSchema)]
 struct List<J> {
@@ -274,7 +270,7 @@ fn find<'a, K: Kind>(inventory: &'a Inventory, id: &str) -> Result<(K::Id, &'a A
 async fn list<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     let (from, to) = (call.time("start_time")?, call.time("end_time")?);
     let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
-    let inventory = known(&app, &call).await?;
+    let inventory = inventory_at(&app, &call).await?;
     let destination =
         call.query.get("destination").map(|id| super::destinations::find(&inventory, id).map(|d| d.id)).transpose()?;
     let touches = |remark: &K::Remark| {
@@ -298,7 +294,7 @@ async fn list<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `GET` of one.
 async fn show<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let inventory = known(&app, &call).await?;
+    let inventory = inventory_at(&app, &call).await?;
     let (_, remark) = find::<K>(&inventory, &call.id)?;
     Ok(body::<K>(remark, &inventory))
 }

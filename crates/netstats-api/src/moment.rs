@@ -1,0 +1,134 @@
+//! The moment that a question is about: now, or one of the past with what was known then.
+
+use std::sync::Arc;
+
+use netstats_event::{DestinationId, JobId, Position, Timestamp};
+use netstats_inventory::Inventory;
+use netstats_series::{DestinationLatest, Failure, ProbeLatest};
+
+use crate::app::App;
+use crate::command::blocking;
+use crate::json::parse_moment;
+use crate::problem::Problem;
+use crate::route::Call;
+
+/// A moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    /// The last event known; none: all that the views show.
+    pub(crate) as_of: Option<Position>,
+    /// The wall clock then.
+    pub(crate) now: Timestamp,
+    /// Destinations and jobs then.
+    pub(crate) inventory: Arc<Inventory>,
+}
+
+impl Moment {
+    /// This moment.
+    pub(crate) fn present(app: &App) -> Self {
+        Self { as_of: None, now: app.now(), inventory: app.context.inventory.current() }
+    }
+
+    /// The moment of `?as_of=`: a position, or a time; this moment without it. May block.
+    pub(crate) fn of(app: &App, call: &Call) -> Result<Self, Problem> {
+        Self::told(app, call.query.get("as_of"))
+    }
+
+    fn told(app: &App, as_of: Option<&str>) -> Result<Self, Problem> {
+        let Some(text) = as_of else { return Ok(Self::present(app)) };
+        let last = app.visible();
+        let (position, now) = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let position = text.parse().ok().map(Position).filter(|position| *position <= last).ok_or_else(|| {
+                Problem::invalid(format!("as_of is position {}", text.chars().take(40).collect::<String>()))
+                    .field("as_of")
+                    .accepted(format!("0 to {last}, or a time not after now"))
+            })?;
+            // Before the first event, the clock stood at it.
+            let seen = position.max(app.context.journal.first());
+            (position, if seen <= last { recorded_at(app, seen)? } else { app.now() })
+        } else {
+            let now = app.now();
+            let at = parse_moment(text, "as_of", now)?;
+            if at > now {
+                return Err(Problem::invalid("as_of is in the future")
+                    .field("as_of")
+                    .accepted(format!("a time not after now, or a position from 0 to {last}")));
+            }
+            (position_at(app, at, last)?, at)
+        };
+        let inventory = app.context.inventory.as_of(&*app.context.journal, position)?;
+        Ok(Self { as_of: Some(position), now, inventory })
+    }
+
+    /// The position that an answer is true of.
+    pub(crate) fn position(&self, app: &App) -> Position {
+        self.as_of.unwrap_or_else(|| app.visible())
+    }
+
+    pub(crate) fn latest(&self, app: &App, id: DestinationId) -> Result<Option<DestinationLatest>, Problem> {
+        let series = &app.context.series;
+        Ok(match self.as_of {
+            None => series.latest(id),
+            Some(position) => series.latest_as_of(&*app.context.journal, id, position)?,
+        })
+    }
+
+    pub(crate) fn latest_all(&self, app: &App) -> Result<Vec<DestinationLatest>, Problem> {
+        let series = &app.context.series;
+        Ok(match self.as_of {
+            None => series.latest_all(),
+            Some(position) => series.latest_all_as_of(&*app.context.journal, position)?,
+        })
+    }
+
+    pub(crate) fn latest_of_job(&self, app: &App, job: JobId) -> Result<Vec<ProbeLatest>, Problem> {
+        let series = &app.context.series;
+        Ok(match self.as_of {
+            None => series.latest_of_job(job),
+            Some(position) => series.latest_of_job_as_of(&*app.context.journal, job, position)?,
+        })
+    }
+
+    /// The last slot of a destination that failed on our side.
+    pub(crate) fn last_failure(&self, app: &App, id: DestinationId) -> Result<Option<Failure>, Problem> {
+        Ok(self.latest(app, id)?.and_then(|latest| latest.last_failure))
+    }
+}
+
+/// The inventory at the moment of `?as_of=`, for what is in no other view.
+pub(crate) async fn inventory_at(app: &Arc<App>, call: &Call) -> Result<Arc<Inventory>, Problem> {
+    let Some(text) = call.query.get("as_of").map(str::to_owned) else { return Ok(app.context.inventory.current()) };
+    let app = app.clone();
+    Ok(blocking(move || Moment::told(&app, Some(&text))).await??.inventory)
+}
+
+/// Answers a question to the views on a thread that may block, a few at a time.
+pub(crate) async fn answer<T: Send + 'static>(
+    app: Arc<App>,
+    call: Call,
+    run: impl FnOnce(&App, &Call, &Moment) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = app.queries.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
+    blocking(move || {
+        let _turn = turn;
+        let moment = Moment::of(&app, &call)?;
+        run(&app, &call, &moment)
+    })
+    .await?
+}
+
+fn recorded_at(app: &App, position: Position) -> Result<Timestamp, Problem> {
+    let event = app.context.journal.get(&[position])?.pop();
+    event.map(|envelope| envelope.recorded_at).ok_or_else(Problem::internal)
+}
+
+/// The last event recorded at a time or before it, as the clock that recorded them went on. Where it was put back, the
+/// events in between are found by position only.
+fn position_at(app: &App, at: Timestamp, last: Position) -> Result<Position, Problem> {
+    let (mut known, mut unknown) = (app.context.journal.first().0.saturating_sub(1), last.0 + 1);
+    while unknown - known > 1 {
+        let middle = known.midpoint(unknown);
+        if recorded_at(app, Position(middle))? <= at { known = middle } else { unknown = middle }
+    }
+    Ok(Position(known))
+}

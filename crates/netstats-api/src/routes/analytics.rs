@@ -1,0 +1,387 @@
+//! What a range of samples says: of one destination in depth, of all of a job, of two of them beside each other.
+
+use std::sync::Arc;
+
+use netstats_event::{DestinationId, Echo, Event, Metric, Timestamp};
+use netstats_series::{Down, Point, RawQuery, SeriesQuery, Status, Totals, TotalsQuery};
+use netstats_stats::{Loss, LossPattern, SmoothedJitter};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::outages::length_s;
+use super::range::{
+    DAY, DESTINATION, JOB, METRIC, destination, metric_name, number, probe, range, range_named, required_destination,
+    resolution_name, totals,
+};
+use super::series::{name_of, relative_error};
+use crate::app::App;
+use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, param};
+use crate::json::{Figures, Time, percent};
+use crate::moment::{Moment, answer};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Call;
+
+/// What `GET /api/destinations/{id}/analytics` takes.
+pub(crate) const OF_DESTINATION: &[Param] = &[
+    JOB,
+    METRIC,
+    START_TIME,
+    END_TIME,
+    param("apdex_t_ms", ParamKind::Whole(1, MAX_APDEX_MS as u64), "The time that satisfies (Apdex); else 100"),
+    AS_OF,
+];
+/// What `GET /api/jobs/{id}/analytics` takes.
+pub(crate) const OF_JOB: &[Param] = &[METRIC, START_TIME, END_TIME, AS_OF];
+/// What `GET /api/compare` takes.
+pub(crate) const COMPARE: &[Param] = &[
+    DESTINATION,
+    param("other", ParamKind::Text, "The destination to compare with, by name or id; else the same"),
+    JOB,
+    METRIC,
+    START_TIME,
+    END_TIME,
+    param("other_start_time", ParamKind::Time, "Of the other; else the time before, as long"),
+    param("other_end_time", ParamKind::Time, "Of the other"),
+    AS_OF,
+];
+
+/// Points from which trend and level changes are computed.
+const TREND_POINTS: usize = 1_000;
+/// The shortest level that counts as one, in points.
+const LEVEL_POINTS: usize = 5;
+/// Values of each side of a comparison.
+const COMPARED: usize = 5_000;
+/// The time that satisfies (Apdex), where `apdex_t_ms` does not say.
+const APDEX_T_MS: usize = 100;
+const MAX_APDEX_MS: usize = 60_000;
+const CONFIDENCE: f64 = 0.95;
+
+/// Rounds what was computed in floating point to nanoseconds of a figure in milliseconds.
+fn tidy(millis: f64) -> f64 {
+    (millis * 1e6).round() / 1e6
+}
+
+fn interval(interval: netstats_stats::Interval, scale: impl Fn(f64) -> f64) -> Value {
+    json!({"low": scale(interval.low), "high": scale(interval.high), "confidence": interval.confidence})
+}
+
+/// What the counts and the quantiles of a point say together.
+fn derived(point: &Point) -> Value {
+    let loss = Loss { sent: point.sent, lost: point.sent.saturating_sub(point.received) };
+    // What is estimated of speech takes a delay, its variation and the loss.
+    let r = point.mean_ms.zip(point.jitter_ms).zip(point.loss_ratio);
+    let r = r.map(|((mean, jitter), loss)| netstats_stats::r_factor(mean, jitter, loss));
+    json!({
+        "packet_loss_interval_percent": loss.interval(CONFIDENCE).map(|loss| interval(loss, percent)),
+        "r_factor": r.map(tidy),
+        "mos": r.map(|r| tidy(netstats_stats::mos(r))),
+        "voice_method": "estimated: simplified E-model (ITU-T G.107) on round trips; not comparable with other tools",
+    })
+}
+
+/// Times in which the status of a destination was known, and those in which it was down, within a range.
+fn availability(
+    app: &App,
+    moment: &Moment,
+    id: DestinationId,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Value, Problem> {
+    let series = &app.context.series;
+    let end = to.min(moment.now);
+    let mut spans = [0_i64; 4];
+    let changes = series.status_changes(id, moment.as_of)?;
+    for (i, change) in changes.iter().enumerate() {
+        let until = changes.get(i + 1).map_or(end, |next| next.at.min(end));
+        let span = until.as_millis().saturating_sub(change.at.max(from).as_millis()).max(0);
+        spans[change.status as usize] += span;
+    }
+    let [up, degraded, down, unknown] =
+        [Status::Up, Status::Degraded, Status::Down, Status::Unknown].map(|status| spans[status as usize]);
+    let known = up + degraded + down;
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a range stay far below 2^53")]
+    let (known_ms, down_ms) = (known as f64, down as f64);
+    let downs: Vec<Down> = series.outages(id, from..to, moment.as_of)?;
+    let seconds = |millis: i64| millis / 1_000;
+    Ok(json!({
+        "availability_percent": (known > 0).then(|| percent(1.0 - down_ms / known_ms)),
+        "method": "share of the time with a known status in which it was not down; unknown time is left out",
+        "up_s": seconds(up), "degraded_s": seconds(degraded), "down_s": seconds(down), "unknown_s": seconds(unknown),
+        "outages": downs.len(),
+        "longest_outage_s": downs.iter().map(|down| length_s(down, moment.now)).reduce(f64::max),
+    }))
+}
+
+/// What only the single packets tell: order, runs and spreads.
+fn packets(app: &App, query: &TotalsQuery, apdex_t_ms: f64) -> Result<Value, Problem> {
+    let raw = RawQuery {
+        job: query.job,
+        destinations: query.destinations.clone(),
+        metrics: Metric::ALL.into_iter().filter(|metric| metric.probe() == query.probe).take(1).collect(),
+        from: query.from,
+        to: query.to,
+        limit: netstats_series::MAX_RAW_OUTCOMES,
+        as_of: query.as_of,
+        ..RawQuery::default()
+    };
+    let mut times: Vec<f64> = Vec::new();
+    let mut answers: Vec<Option<f64>> = Vec::new();
+    let mut lost: Vec<bool> = Vec::new();
+    let mut smoothed = SmoothedJitter::default();
+    for envelope in app.context.series.events(&*app.context.journal, &raw)? {
+        let head = envelope.event.head();
+        if head.is_none_or(|head| head.flags.uplink_down || head.flags.clock_suspect) {
+            continue;
+        }
+        if let Event::PingMeasured(ping) = &envelope.event {
+            for echo in ping.echoes.iter().filter(|echo| echo.is_sent()) {
+                let micros = echo.rtt().map(|rtt| f64::from(rtt.as_micros()));
+                answers.push(micros);
+                lost.push(matches!(echo, Echo::Lost | Echo::Error(_)));
+                if let Some(micros) = micros {
+                    times.push(micros);
+                    smoothed.add(micros);
+                }
+            }
+        } else {
+            for row in netstats_series::rows_of(&envelope, &raw.metrics) {
+                answers.push(row.rtt_ms.map(|ms| ms * 1_000.0));
+                times.extend(row.rtt_ms.map(|ms| ms * 1_000.0));
+            }
+        }
+    }
+    let millis = |micros: f64| tidy(micros / 1_000.0);
+    let spread = netstats_stats::pdv(&times).and_then(|pdv| netstats_stats::sorted(&pdv)).unwrap_or_default();
+    let pdv = |q| netstats_stats::percentile(&spread, q).ok().map(millis);
+    let pattern = LossPattern::of(lost.iter().copied());
+    let apdex = netstats_stats::apdex(answers, apdex_t_ms * 1_000.0);
+    let edges = times.iter().copied().reduce(f64::min).zip(times.iter().copied().reduce(f64::max));
+    let edges =
+        edges.map(|(low, high)| netstats_stats::log_edges(low, high.max(low * 1.01) * 1.000_001, HISTOGRAM_BINS));
+    let histogram = edges.and_then(|edges| netstats_stats::histogram(&times, &edges));
+    Ok(json!({
+        "mean_interval_ms": netstats_stats::mean_interval(&times, CONFIDENCE).map(|mean| interval(mean, millis)),
+        "pdv_p50_ms": pdv(0.5), "pdv_p95_ms": pdv(0.95), "pdv_p99_ms": pdv(0.99),
+        "rfc3550_jitter_ms": smoothed.value().map(millis),
+        "longest_loss_run": pattern.longest(), "loss_periods": pattern.periods.len(),
+        "apdex": apdex.score().map(tidy), "apdex_t_ms": apdex_t_ms,
+        "histogram": histogram.map(|histogram| json!({
+            "edges_ms": histogram.edges.iter().map(|edge| millis(*edge)).collect::<Vec<_>>(), "counts": histogram.counts,
+        })),
+    }))
+}
+
+const HISTOGRAM_BINS: usize = 30;
+
+/// Where the medians of a range go: their trend, and where they changed for good.
+fn course(app: &App, query: &TotalsQuery, id: DestinationId) -> Result<Value, Problem> {
+    let asked = SeriesQuery {
+        job: query.job,
+        destination: id,
+        probe: query.probe,
+        from: query.from,
+        to: query.to,
+        max_points: TREND_POINTS,
+        as_of: query.as_of,
+    };
+    let found = app.context.series.points(&*app.context.journal, &asked)?;
+    let medians: Vec<(Timestamp, f64)> =
+        found.points.iter().filter_map(|point| Some((point.at, point.median_ms?))).collect();
+    let origin = medians.first().map_or(query.from, |(at, _)| *at);
+    let days: Vec<(f64, f64)> =
+        medians.iter().map(|(at, median)| (at.since(origin).as_secs_f64() / DAY.as_secs_f64(), *median)).collect();
+    let trend = netstats_stats::theil_sen(&days, CONFIDENCE);
+    let values: Vec<f64> = medians.iter().map(|(_, median)| *median).collect();
+    let changes = netstats_stats::change_points(&values, None, LEVEL_POINTS).unwrap_or_default();
+    let changes: Vec<Value> = changes
+        .iter()
+        .map(|change| {
+            json!({"time": medians.get(change.at).map(|(at, _)| Time(*at)), "before_ms": tidy(change.before),
+                   "after_ms": tidy(change.after)})
+        })
+        .collect();
+    Ok(json!({
+        "of": format!("medians, {}", resolution_name(found.resolution)),
+        "points": values.len(),
+        "trend_ms_per_day": trend.map(|trend| tidy(trend.slope)),
+        "trend_interval_ms_per_day": trend.and_then(|trend| trend.interval).map(|slope| interval(slope, tidy)),
+        "level_changes": changes,
+    }))
+}
+
+/// `GET /api/destinations/{id}/analytics`
+pub(crate) async fn of_destination(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    answer(app, call, |app, call, moment| {
+        let position = moment.position(app);
+        let id = super::destinations::find(&moment.inventory, &call.id)?.id;
+        let between = range(call, moment.now, DAY)?;
+        let apdex_t_ms = number(call, "apdex_t_ms", APDEX_T_MS, MAX_APDEX_MS)?;
+        let query = totals(call, moment, vec![id], between)?;
+        let found = app.context.series.totals(&*app.context.journal, &query)?;
+        let point = found.items.first().map(|(_, point)| point);
+        #[expect(clippy::cast_precision_loss, reason = "at most 60,000")]
+        let packets = if found.exact { packets(app, &query, apdex_t_ms as f64)? } else { Value::Null };
+        let answer = json!({
+            "destination_id": id.0,
+            "destination": name_of(moment, id),
+            "job_id": query.job.map(|job| job.0),
+            "metric": metric_name(call),
+            "start_time": Time(between.0),
+            "end_time": Time(between.1),
+            "resolution": resolution_name(found.resolution),
+            "exact": found.exact,
+            "relative_error": relative_error(found.exact),
+            "figures": point.map(Figures::from),
+            "derived": point.map(derived),
+            "packets": packets,
+            "packets_not_given": (!found.exact).then_some("the range holds too many samples to look at each packet"),
+            "course": course(app, &query, id)?,
+            "availability": availability(app, moment, id, between)?,
+            "position": position.0,
+        });
+        Ok(Reply::json(&answer))
+    })
+    .await
+}
+
+/// `GET /api/jobs/{id}/analytics`
+pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    answer(app, call, |app, call, moment| {
+        #[derive(Serialize)]
+        struct Item<'a> {
+            destination_id: u32,
+            destination: &'a str,
+            figures: Figures,
+            derived: Value,
+            availability: Value,
+        }
+        let position = moment.position(app);
+        let job = super::jobs::find(&moment.inventory, &call.id)?;
+        let between = range(call, moment.now, DAY)?;
+        let (from, to) = between;
+        let of_job = job.spec.metrics.first().copied().unwrap_or(Metric::Ping);
+        let (metric, probe) = match call.query.get("metric") {
+            Some(name) => (name, probe(call)?),
+            None => (of_job.name(), of_job.probe()),
+        };
+        let destinations = Vec::new();
+        let query = TotalsQuery { job: Some(job.id), destinations, probe, from, to, as_of: moment.as_of };
+        let found = app.context.series.totals(&*app.context.journal, &query)?;
+        let items = found.items.iter().map(|(id, point)| {
+            Ok(Item {
+                destination_id: id.0,
+                destination: name_of(moment, *id),
+                figures: Figures::from(point),
+                derived: derived(point),
+                availability: availability(app, moment, *id, between)?,
+            })
+        });
+        let items = items.collect::<Result<Vec<_>, Problem>>()?;
+        Ok(Reply::json(&json!({
+            "job_id": job.id.0,
+            "job": job.spec.name,
+            "metric": metric,
+            "start_time": Time(from),
+            "end_time": Time(to),
+            "resolution": resolution_name(found.resolution),
+            "exact": found.exact,
+            "relative_error": relative_error(found.exact),
+            "items": items,
+            "position": position.0,
+        })))
+    })
+    .await
+}
+
+/// One side of a comparison.
+struct Side {
+    query: TotalsQuery,
+    id: DestinationId,
+    totals: Totals,
+    medians: Vec<f64>,
+    of: String,
+}
+
+impl Side {
+    fn of(
+        app: &App,
+        call: &Call,
+        moment: &Moment,
+        id: DestinationId,
+        between: (Timestamp, Timestamp),
+    ) -> Result<Self, Problem> {
+        let query = totals(call, moment, vec![id], between)?;
+        let found = app.context.series.totals(&*app.context.journal, &query)?;
+        let asked = SeriesQuery {
+            job: query.job,
+            destination: id,
+            probe: query.probe,
+            from: query.from,
+            to: query.to,
+            max_points: COMPARED,
+            as_of: query.as_of,
+        };
+        let points = app.context.series.points(&*app.context.journal, &asked)?;
+        let medians = points.points.iter().filter_map(|point| point.median_ms).collect();
+        let of = format!("medians, {}", resolution_name(points.resolution));
+        Ok(Self { query, id, totals: found, medians, of })
+    }
+
+    fn json(&self, moment: &Moment) -> Value {
+        json!({
+            "destination_id": self.id.0,
+            "destination": name_of(moment, self.id),
+            "start_time": Time(self.query.from),
+            "end_time": Time(self.query.to),
+            "resolution": resolution_name(self.totals.resolution),
+            "exact": self.totals.exact,
+            "relative_error": relative_error(self.totals.exact),
+            "figures": self.totals.items.first().map(|(_, point)| Figures::from(point)),
+            "compared": self.medians.len(),
+            "compared_values": self.of,
+        })
+    }
+}
+
+/// `GET /api/compare`
+pub(crate) async fn compare(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    answer(app, call, |app, call, moment| {
+        let position = moment.position(app);
+        let id = required_destination(call, &moment.inventory)?;
+        let other = call.query.get("other").map_or(Ok(id), |text| destination(&moment.inventory, text))?;
+        let between = range(call, moment.now, DAY)?;
+        let is_given = call.query.get("other_start_time").or_else(|| call.query.get("other_end_time")).is_some();
+        let length = between.1.since(between.0);
+        let other_between = if is_given {
+            range_named(call, ["other_start_time", "other_end_time"], moment.now, |to| to.minus(length))?
+        } else if other == id {
+            // The time before, as long.
+            (between.0.minus(length), between.0)
+        } else {
+            between
+        };
+        let a = Side::of(app, call, moment, other, other_between)?;
+        let b = Side::of(app, call, moment, id, between)?;
+        let compared = netstats_stats::compare(&a.medians, &b.medians, CONFIDENCE);
+        let size = |effect: f64| match effect.abs() {
+            effect if effect < 0.147 => "negligible",
+            effect if effect < 0.33 => "small",
+            effect if effect < 0.474 => "medium",
+            _ => "large",
+        };
+        let comparison = compared.map(|found| {
+            json!({
+                "u": found.u, "p": found.p, "probability_slower": tidy(found.probability_larger),
+                "effect": tidy(found.effect), "effect_size": size(found.effect), "shift_ms": tidy(found.shift),
+                "shift_interval_ms": found.shift_interval.map(|shift| interval(shift, tidy)),
+                "method": "Mann-Whitney U, Cliff's delta, Hodges-Lehmann shift: of the first side against the other",
+            })
+        });
+        Ok(Reply::json(&json!({
+            "metric": metric_name(call), "side": b.json(moment), "other": a.json(moment), "comparison": comparison,
+            "comparison_not_given": compared.is_none().then_some("a side has no response times in its range"),
+            "position": position.0,
+        })))
+    })
+    .await
+}

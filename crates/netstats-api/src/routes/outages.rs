@@ -1,0 +1,340 @@
+//! When destinations did not answer, and over which routes they are reached.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netstats_event::{DestinationId, Envelope, Event, HopAnswer, Metric, Position, RouteTraced, Timestamp};
+use netstats_series::{Down, RawQuery, RowDetail, RowStatus, rows_of};
+use serde::Serialize;
+use serde_json::json;
+
+use super::range::{DESTINATION, DESTINATIONS, JOB, destinations_or_all, job, number, range, required_destination};
+use super::series::name_of;
+use crate::app::App;
+use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, param};
+use crate::json::Time;
+use crate::limits::{MAX_OUTAGES, MAX_TRACES};
+use crate::moment::{Moment, answer};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::route::Call;
+
+/// What `GET /api/outages` takes.
+pub(crate) const OUTAGES: &[Param] = &[
+    DESTINATIONS,
+    START_TIME,
+    END_TIME,
+    param("limit", ParamKind::Whole(1, MAX_OUTAGES as u64), "So many of them, the newest first"),
+    AS_OF,
+];
+/// What `GET /api/paths` takes.
+pub(crate) const PATHS: &[Param] = &[
+    DESTINATION,
+    JOB,
+    START_TIME,
+    END_TIME,
+    param("diff", ParamKind::Text, "Two versions to compare, as 1,3; else the last two"),
+    AS_OF,
+];
+
+/// The range where `start_time` does not say.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+#[derive(Serialize)]
+struct OutageJson<'a> {
+    destination_id: u32,
+    destination: &'a str,
+    start: Time,
+    end: Option<Time>,
+    duration_s: f64,
+    ongoing: bool,
+    cause: Option<&'static str>,
+    first_bad: Option<FirstBad>,
+    last_good_path: Option<PathSeen>,
+    start_position: u64,
+    end_position: Option<u64>,
+}
+
+/// The slot that began an outage.
+#[derive(Serialize)]
+struct FirstBad {
+    timestamp: Time,
+    position: u64,
+    job_id: u32,
+    metric: &'static str,
+    status: &'static str,
+    error: Option<String>,
+}
+
+/// The last trace before an outage that reached the destination.
+#[derive(Serialize)]
+struct PathSeen {
+    timestamp: Time,
+    position: u64,
+    path_hash: String,
+    hops: Vec<HopJson>,
+}
+
+#[derive(Serialize)]
+struct HopJson {
+    ttl: u8,
+    addresses: Vec<IpAddr>,
+    name: Option<String>,
+}
+
+/// How long a time in which a destination was down is, up to `now` while it lasts.
+pub(super) fn length_s(down: &Down, now: Timestamp) -> f64 {
+    down.to.map_or(now, |to| to.at).since(down.from.at).as_secs_f64()
+}
+
+/// `GET /api/outages`
+pub(crate) async fn outages(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    answer(app, call, |app, call, moment| {
+        let position = moment.position(app);
+        let (from, to) = range(call, moment.now, WEEK)?;
+        let limit = number(call, "limit", MAX_OUTAGES, MAX_OUTAGES)?;
+        let mut found: Vec<(DestinationId, Down)> = Vec::new();
+        for id in destinations_or_all(call, moment)? {
+            let downs = app.context.series.outages(id, from..to, moment.as_of)?;
+            found.extend(downs.into_iter().map(|down| (id, down)));
+        }
+        // The newest first.
+        found.sort_by_key(|(id, down)| (std::cmp::Reverse(down.from.at), *id));
+        let total = found.len();
+        found.truncate(limit);
+        let items = found.iter().map(|(id, down)| outage(app, moment, *id, down)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Reply::json(&json!({
+            "start_time": Time(from), "end_time": Time(to), "total": total, "items": items, "position": position.0,
+        })))
+    })
+    .await
+}
+
+fn outage<'a>(app: &App, moment: &'a Moment, id: DestinationId, down: &Down) -> Result<OutageJson<'a>, Problem> {
+    let first = app.context.journal.get(&[down.from.position])?.pop();
+    let row = first.as_ref().and_then(|envelope| rows_of(envelope, &[]).into_iter().next());
+    let traced = RawQuery {
+        destinations: vec![id],
+        metrics: vec![Metric::Traceroute],
+        to: down.from.at,
+        limit: LOOK_BACK,
+        newest_first: true,
+        as_of: moment.as_of,
+        ..RawQuery::default()
+    };
+    let traces = app.context.series.events(&*app.context.journal, &traced)?;
+    let last_good = traces.iter().find_map(|envelope| match &envelope.event {
+        Event::RouteTraced(route) if route.reached => Some((envelope, route)),
+        _ => None,
+    });
+    Ok(OutageJson {
+        destination_id: id.0,
+        destination: name_of(moment, id),
+        start: Time(down.from.at),
+        end: down.to.map(|to| Time(to.at)),
+        duration_s: length_s(down, moment.now),
+        ongoing: down.to.is_none(),
+        cause: row.as_ref().map(|row| row.status.name()),
+        first_bad: row.map(|row| FirstBad {
+            timestamp: Time(row.at),
+            position: row.position.0,
+            job_id: row.job.0,
+            metric: row.metric.name(),
+            status: row.status.name(),
+            error: row.error,
+        }),
+        last_good_path: last_good.map(|(envelope, route)| PathSeen {
+            timestamp: Time(route.head.slot_at),
+            position: envelope.position.0,
+            path_hash: hash_of(envelope),
+            hops: hops_of(route),
+        }),
+        start_position: down.from.position.0,
+        end_position: down.to.map(|to| to.position.0),
+    })
+}
+
+/// Traces before an outage among which one that reached the destination is looked for.
+const LOOK_BACK: usize = 16;
+
+fn hash_of(envelope: &Envelope) -> String {
+    let row = rows_of(envelope, &[Metric::Traceroute]).into_iter().next();
+    match row.map(|row| row.detail) {
+        Some(RowDetail::Traceroute { path_hash, .. }) => format!("{path_hash:016x}"),
+        _ => String::new(),
+    }
+}
+
+fn hops_of(route: &RouteTraced) -> Vec<HopJson> {
+    route
+        .hops
+        .iter()
+        .map(|hop| HopJson { ttl: hop.ttl, addresses: who(&hop.answers), name: hop.name.clone() })
+        .collect()
+}
+
+/// Who answered at a hop, without repeats.
+fn who(answers: &[HopAnswer]) -> Vec<IpAddr> {
+    let addresses = answers.iter().filter_map(|answer| match answer {
+        HopAnswer::Answer { from, .. } => Some(*from),
+        HopAnswer::Silent | HopAnswer::NotSent(_) => None,
+    });
+    addresses.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// A route as it was for a while. A silent hop matches any: routers are free not to answer.
+struct Version {
+    job: u32,
+    first: (Timestamp, Position),
+    last: (Timestamp, Position),
+    seen: u64,
+    reached: bool,
+    hash: String,
+    /// By time to live from 1: who answered, over all its traces.
+    hops: Vec<(BTreeSet<IpAddr>, Option<String>)>,
+}
+
+impl Version {
+    fn of(envelope: &Envelope, route: &RouteTraced) -> Self {
+        let at = (route.head.slot_at, envelope.position);
+        let mut version = Self {
+            job: route.head.job.0,
+            first: at,
+            last: at,
+            seen: 0,
+            reached: route.reached,
+            hash: hash_of(envelope),
+            hops: Vec::new(),
+        };
+        version.take(at, route);
+        version
+    }
+
+    fn matches(&self, route: &RouteTraced) -> bool {
+        let is_same_length = !(self.reached && route.reached) || self.hops.len() == length(route);
+        self.job == route.head.job.0
+            && is_same_length
+            && route.hops.iter().all(|hop| {
+                let answers = who(&hop.answers);
+                let known = usize::from(hop.ttl).checked_sub(1).and_then(|at| self.hops.get(at));
+                let Some((known, _)) = known else { return answers.is_empty() || !self.reached };
+                known.is_empty() || answers.is_empty() || answers.iter().any(|address| known.contains(address))
+            })
+    }
+
+    fn take(&mut self, at: (Timestamp, Position), route: &RouteTraced) {
+        (self.last, self.seen) = (at, self.seen + 1);
+        self.reached |= route.reached;
+        if self.hops.len() < length(route) {
+            self.hops.resize_with(length(route), Default::default);
+        }
+        for hop in &route.hops {
+            if let Some((known, name)) = usize::from(hop.ttl).checked_sub(1).and_then(|at| self.hops.get_mut(at)) {
+                known.extend(who(&hop.answers));
+                *name = name.take().or_else(|| hop.name.clone());
+            }
+        }
+    }
+
+    fn hops(&self) -> Vec<HopJson> {
+        let hop = |(ttl, (addresses, name)): (u8, &(BTreeSet<IpAddr>, Option<String>))| HopJson {
+            ttl,
+            addresses: addresses.iter().copied().collect(),
+            name: name.clone(),
+        };
+        (1..=u8::MAX).zip(&self.hops).map(hop).collect()
+    }
+}
+
+/// Hops up to the last that was probed.
+fn length(route: &RouteTraced) -> usize {
+    route.hops.iter().map(|hop| usize::from(hop.ttl)).max().unwrap_or(0)
+}
+
+/// `GET /api/paths`
+pub(crate) async fn paths(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
+    answer(app, call, |app, call, moment| {
+        let position = moment.position(app);
+        let destination = required_destination(call, &moment.inventory)?;
+        let (from, to) = range(call, moment.now, WEEK)?;
+        let query = RawQuery {
+            job: job(call, &moment.inventory)?,
+            destinations: vec![destination],
+            metrics: vec![Metric::Traceroute],
+            from,
+            to,
+            // The newest, if there are more.
+            limit: MAX_TRACES,
+            newest_first: true,
+            as_of: moment.as_of,
+            ..RawQuery::default()
+        };
+        let mut traces = app.context.series.events(&*app.context.journal, &query)?;
+        traces.reverse();
+        let mut versions: Vec<Version> = Vec::new();
+        let mut count = 0_u64;
+        for envelope in &traces {
+            let Event::RouteTraced(route) = &envelope.event else { continue };
+            if rows_of(envelope, &[]).first().is_none_or(|row| row.status == RowStatus::Error) {
+                continue;
+            }
+            count += 1;
+            let current = versions.iter_mut().rev().find(|version| version.job == route.head.job.0);
+            match current.filter(|version| version.matches(route)) {
+                Some(version) => version.take((route.head.slot_at, envelope.position), route),
+                None => versions.push(Version::of(envelope, route)),
+            }
+        }
+        let diff = diff(call, &versions)?;
+        let versions: Vec<_> = (1..)
+            .zip(&versions)
+            .map(|(number, version): (u32, &Version)| {
+                json!({
+                    "version": number, "job_id": version.job, "path_hash": version.hash,
+                    "first_seen": Time(version.first.0), "last_seen": Time(version.last.0), "traces": version.seen,
+                    // One trace may be a chance; a second one confirms it.
+                    "confirmed": version.seen > 1, "reached": version.reached, "hop_count": version.hops.len(),
+                    "hops": version.hops(), "first_position": version.first.1.0, "last_position": version.last.1.0,
+                })
+            })
+            .collect();
+        Ok(Reply::json(&json!({
+            "destination_id": destination.0, "destination": name_of(moment, destination),
+            "start_time": Time(from), "end_time": Time(to), "traces": count, "is_cut": traces.len() >= MAX_TRACES,
+            "versions": versions, "diff": diff, "position": position.0,
+        })))
+    })
+    .await
+}
+
+/// What differs from one version to another: `diff=1,3`, or the last two; null where there are no two.
+fn diff(call: &Call, versions: &[Version]) -> Result<serde_json::Value, Problem> {
+    let (before, after) = match call.query.get("diff") {
+        None if versions.len() < 2 => return Ok(serde_json::Value::Null),
+        None => (versions.len() - 1, versions.len()),
+        Some(text) => {
+            let version = |number: &str| {
+                number.trim().parse::<usize>().ok().filter(|number| (1..=versions.len()).contains(number))
+            };
+            let pair = text.split_once(',').and_then(|(a, b)| Some((version(a)?, version(b)?)));
+            pair.ok_or_else(|| {
+                Problem::invalid("diff does not name two versions of this range")
+                    .field("diff")
+                    .accepted(format!("two numbers from 1 to {}, as diff=1,2", versions.len()))
+            })?
+        }
+    };
+    let (a, b) = (&versions[before - 1], &versions[after - 1]);
+    let at = |version: &Version, hop: usize| -> Vec<IpAddr> {
+        version.hops.get(hop).map(|(addresses, _)| addresses.iter().copied().collect()).unwrap_or_default()
+    };
+    let hops: Vec<_> = (0..a.hops.len().max(b.hops.len()))
+        .filter(|hop| at(a, *hop) != at(b, *hop))
+        .map(|hop| json!({"ttl": hop + 1, "before": at(a, hop), "after": at(b, hop)}))
+        .collect();
+    Ok(json!({
+        "before": before, "after": after, "hop_count_before": a.hops.len(), "hop_count_after": b.hops.len(), "hops": hops,
+    }))
+}
