@@ -41,7 +41,7 @@ impl Moment {
             let position = text.parse().ok().map(Position).filter(|position| *position <= last).ok_or_else(|| {
                 Problem::invalid(format!("as_of is position {}", text.chars().take(40).collect::<String>()))
                     .field("as_of")
-                    .accepted(format!("0 to {last}, or a time not after now"))
+                    .accepted(format!("a position from 0 to {last}, or a time"))
             })?;
             // Before the first event, the clock stood at it.
             let seen = position.max(app.context.journal.first());
@@ -49,12 +49,8 @@ impl Moment {
         } else {
             let now = app.now();
             let at = parse_moment(text, "as_of", now)?;
-            if at > now {
-                return Err(Problem::invalid("as_of is in the future")
-                    .field("as_of")
-                    .accepted(format!("a time not after now, or a position from 0 to {last}")));
-            }
-            (position_at(app, at, last)?, at)
+            // Of what is to come, all is known that there is.
+            (position_at(app, at, last)?, at.min(now))
         };
         let inventory = app.context.inventory.as_of(&*app.context.journal, position)?;
         Ok(Self { as_of: Some(position), now, inventory })

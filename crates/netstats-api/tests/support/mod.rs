@@ -41,7 +41,12 @@ pub async fn start() -> Server {
 }
 
 pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
-    let journal = Journal::open(Arc::new(MemoryLog::default())).unwrap();
+    start_on(Arc::new(MemoryLog::default()), adjust).await
+}
+
+/// On what a log holds already.
+pub async fn start_on(log: Arc<MemoryLog>, adjust: impl FnOnce(&mut ApiContext)) -> Server {
+    let journal = Journal::open(log).unwrap();
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
     let (availability_projector, availability) = AvailabilityProjector::new();
