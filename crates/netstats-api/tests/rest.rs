@@ -476,3 +476,46 @@ async fn an_answer_of_a_moment_ago_is_not_given_once_an_event_or_the_clock_has_c
     }
     server.stop().await;
 }
+
+/// Folds until it meets an event.
+struct Fragile;
+
+impl netstats_projector::Projector for Fragile {
+    fn name(&self) -> &'static str {
+        "fragile"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn load(&mut self, _: &dyn netstats_projector::RowReader) -> Result<(), netstats_projector::Error> {
+        Ok(())
+    }
+    fn apply(&mut self, _: &[netstats_event::Envelope]) {
+        panic!("that event");
+    }
+    fn flush(&mut self, _: &mut netstats_projector::RowBatch) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_names_the_view_that_stands_still_and_why() {
+    let server = start_with(|context| {
+        let views = std::sync::Arc::new(netstats_projector::MemoryViews::new());
+        let runner = netstats_projector::Runner::start(context.journal.clone(), views, vec![Box::new(Fragile)]);
+        context.runner = std::sync::Arc::new(runner.unwrap());
+    })
+    .await;
+    server.journal.append(vec![netstats_event::CollectorStopped { reason: "test".into() }.into()]).unwrap();
+    let health = loop {
+        let answer = server.get("/api/health").await;
+        if answer.status == 503 {
+            break answer.json();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(health["status"], "failing");
+    assert_eq!(health["projectors"][0]["name"], "fragile");
+    let failure = health["projectors"][0]["failure"].as_str().unwrap();
+    assert!(failure.contains("panicked: that event"), "{failure}");
+    let told = health["problems"].to_string();
+    assert!(told.contains("the view fragile stands still") && told.contains("views rebuild"), "{told}");
+}

@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError};
 use netstats_event::{Position, Timestamp};
@@ -70,6 +70,39 @@ impl FjallViews {
             result => result?,
         }
         Ok(views)
+    }
+
+    /// Makes new views beside those in `folder` with `fill`, and puts them in their place when they are whole. Until
+    /// then, and if it fails or is cut off, the old ones are as they were.
+    ///
+    /// # Errors
+    /// Those of `fill`. Unavailable: the folders cannot be written. Nobody may have the views open.
+    pub fn replace<T>(
+        folder: impl AsRef<Path>,
+        fill: impl FnOnce(&Arc<dyn ViewStore>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let folder = folder.as_ref();
+        let (fresh, old) = (folder.with_extension("new"), folder.with_extension("old"));
+        let failed = |error: std::io::Error| {
+            let message = format!("the views in {} cannot be replaced: {error}", folder.display());
+            Error::new(ErrorKind::Unavailable, message).in_file(folder).because(error)
+        };
+        // What a rebuild that was cut off left.
+        [&fresh, &old].into_iter().try_for_each(|left| remove(left)).map_err(failed)?;
+        let filled = {
+            let store: Arc<dyn ViewStore> = Arc::new(Self::open(&fresh)?);
+            fill(&store)?
+        };
+        let swap = || {
+            match std::fs::rename(folder, &old) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                // Cut off here there are no views, and the next start folds them.
+                _ => std::fs::rename(&fresh, folder)?,
+            }
+            remove(&old)
+        };
+        swap().map_err(failed)?;
+        Ok(filled)
     }
 
     fn read_handle(&self) -> RwLockReadGuard<'_, Option<Open>> {
@@ -208,6 +241,14 @@ impl FjallViews {
     }
 }
 
+/// Removes a folder if it is there.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What the system says about files that are not as they should be, rather than about itself.
 fn is_damage(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as Io;
@@ -315,9 +356,7 @@ impl ViewStore for FjallViews {
         let mut commits = self.commits();
         let mut handle = self.write_handle();
         *handle = None;
-        if let Err(error) = std::fs::remove_dir_all(&self.folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove(&self.folder) {
             let message = format!("the views cannot be removed: {error}");
             return Err(Error::new(ErrorKind::Unavailable, message).in_file(&self.folder).because(error));
         }

@@ -32,6 +32,7 @@
 //! - aware of any particular view;
 //! - a place for facts: what is not in the log is not known.
 
+mod ahead;
 mod feed;
 mod fjall_views;
 mod limits;
@@ -47,5 +48,5 @@ pub use netstats_log::{Error, ErrorKind, ReadLimit, SealedSeries, SeriesKey, Ser
 pub use progress::Progress;
 pub use projector::{Projector, RowBatch, RowReader};
 pub use reader::EventReader;
-pub use runner::{Runner, rebuild};
+pub use runner::{Runner, rebuild, rebuild_all};
 pub use store::{Checkpoint, MemoryViews, ViewStore, digest};

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Decoded batches kept for the projectors that come to the same events a little later.
 pub const SHARED_BATCHES: usize = 4;
+/// Events of one stretch that a rebuild decodes ahead of the folds.
+pub(crate) const EVENTS_AHEAD: u64 = 4_096;
+/// Stretches that each decoding thread of a rebuild is ahead, at most.
+pub(crate) const BATCHES_AHEAD: usize = 2;
 /// Events folded between two commits of a view's rows, at most (a batch more).
 pub const EVENTS_PER_COMMIT: u64 = 50_000;
 /// How long folded events wait for the commit of their rows, at most.

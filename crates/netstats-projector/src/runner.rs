@@ -1,6 +1,9 @@
 //! Runs projectors, each on a thread of its own.
 
+use std::any::Any;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -8,8 +11,9 @@ use std::time::{Duration, Instant};
 use netstats_event::{Envelope, Position, Timestamp};
 use netstats_log::{ErrorKind, Journal};
 
+use crate::ahead;
 use crate::feed::Feed;
-use crate::limits::{COMMIT_EVERY, EVENTS_PER_COMMIT, IDLE_LOOK, RETRY_EVERY};
+use crate::limits::{COMMIT_EVERY, EVENTS_PER_COMMIT, IDLE_LOOK, RETRY_EVERY, SHARED_BATCHES};
 use crate::progress::{Board, Progress, Reached};
 use crate::reader::Error;
 use crate::store::ViewRows;
@@ -119,8 +123,7 @@ impl Drop for Runner {
     }
 }
 
-/// Folds the whole log into an emptied view, without threads; returns the last position folded. For rebuilds and
-/// comparisons.
+/// Folds the whole log into an emptied view; returns the last position folded. For comparisons.
 ///
 /// # Errors
 /// The log or the store cannot be used.
@@ -129,26 +132,46 @@ pub fn rebuild(
     store: &Arc<dyn ViewStore>,
     projector: Box<dyn Projector>,
 ) -> Result<Position, Error> {
-    store.empty(projector.name())?;
-    let mut work = Work::new(projector, store);
-    work.load(journal)?;
-    let feed = Feed::new(journal.clone());
-    loop {
-        let batch = if work.panic.is_none() { feed.after(work.visible, Duration::ZERO)? } else { None };
-        let is_over = batch.is_none();
-        if let Some(batch) = batch {
-            work.apply(batch.events());
-        }
-        if is_over || work.uncommitted >= EVENTS_PER_COMMIT {
-            work.commit()?;
-        }
-        if let Some(panic) = work.panic {
-            return Err(Error::new(ErrorKind::Unavailable, panic));
-        }
-        if is_over {
-            return Ok(work.visible);
-        }
+    rebuild_all(journal, store, vec![projector], NonZero::<usize>::MIN)
+}
+
+/// Folds the whole log, as it is now, into emptied views, each on a thread of its own, while that many threads decode
+/// ahead of them; returns the last position folded. The views have the same bytes whatever the number of threads.
+///
+/// # Errors
+/// The log or the store cannot be used, or a fold panicked.
+pub fn rebuild_all(
+    journal: &Arc<Journal>,
+    store: &Arc<dyn ViewStore>,
+    projectors: Vec<Box<dyn Projector>>,
+    decoders: NonZero<usize>,
+) -> Result<Position, Error> {
+    let last = Position(journal.head().last);
+    let mut works = Vec::with_capacity(projectors.len());
+    for projector in projectors {
+        store.empty(projector.name())?;
+        let mut work = Work::new(projector, store);
+        work.load(journal)?;
+        works.push(work);
     }
+    std::thread::scope(|scope| {
+        let mut folding = Vec::with_capacity(works.len());
+        let mut doors = Vec::with_capacity(works.len());
+        for work in works {
+            let (door, batches) = sync_channel(SHARED_BATCHES);
+            doors.push(door);
+            folding.push(scope.spawn(move || work.fold_all(&batches)));
+        }
+        let decoded = ahead::decode(scope, journal, last, decoders);
+        // A fold that has ended with a failure hears no more; the others go on.
+        let handed = decoded.into_iter().try_for_each(|batch| {
+            batch.map(|batch: Arc<[Envelope]>| doors.iter().for_each(|door| drop(door.send(batch.clone()))))
+        });
+        drop(doors);
+        let ends = folding.into_iter().map(|thread| thread.join().expect("panics of folds are caught"));
+        ends.fold(handed, Result::and)
+    })?;
+    Ok(last)
 }
 
 /// One projector with its view.
@@ -190,12 +213,7 @@ impl Work {
         match catch_unwind(AssertUnwindSafe(|| work(self.projector.as_mut()))) {
             Ok(value) => Some(value),
             Err(panic) => {
-                let why = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                self.panic = Some(format!("{what} panicked: {why}"));
+                self.panic = Some(format!("{what} panicked: {}", words(panic.as_ref())));
                 None
             }
         }
@@ -248,6 +266,26 @@ impl Work {
         self.guarded("loading", |projector| projector.load(&rows)).unwrap_or(Ok(()))
     }
 
+    /// Folds what comes, to the end, and stores it.
+    fn fold_all(mut self, batches: &Receiver<Arc<[Envelope]>>) -> Result<(), Error> {
+        loop {
+            let batch = batches.recv().ok();
+            let is_over = batch.is_none();
+            if let Some(batch) = batch {
+                self.apply(&batch);
+            }
+            if is_over || self.uncommitted >= EVENTS_PER_COMMIT {
+                self.commit()?;
+            }
+            if let Some(panic) = self.panic {
+                return Err(Error::new(ErrorKind::Unavailable, panic));
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
     fn progress(&self) -> Progress {
         Progress { name: self.name(), visible: self.visible, stored: self.stored, failure: None }
     }
@@ -288,9 +326,11 @@ impl Work {
 
     /// Follows the log until told to stop. What ends this view ends no other.
     fn run(mut self, index: usize, feed: &Feed, board: &Board) {
-        let failure = match self.follow(index, feed, board) {
-            Ok(()) => self.panic.take(),
-            Err(error) => Some(error.to_string()),
+        // The projector's own panics are told apart by `guarded`; what is left is the store's or the log's.
+        let failure = match catch_unwind(AssertUnwindSafe(|| self.follow(index, feed, board))) {
+            Ok(Ok(())) => self.panic.take(),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(format!("its store or the log panicked: {}", words(panic.as_ref()))),
         };
         if let Some(failure) = failure {
             tracing::error!(view = self.name(), %failure, "a view stands still; restart to try again");
@@ -350,6 +390,12 @@ impl Work {
             line.failure = trouble.cloned();
         });
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// The words of an error that may pass; any other is given back.

@@ -1,6 +1,7 @@
 //! What goes wrong around a view, and what is left of it: the view itself is right in the end, or says that it is not.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use netstats_event::{CollectorStopped, Draft, Envelope, Event, Position, Record,
 use netstats_log::{Appended, Head, Journal, Log, MemoryLog};
 use netstats_projector::{
     Checkpoint, Error, ErrorKind, FjallViews, MemoryViews, Projector, ReadLimit, RowBatch, RowReader, Runner,
-    ViewStore, digest, rebuild,
+    ViewStore, digest, rebuild, rebuild_all,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -497,4 +498,193 @@ fn receipts_do_not_pile_up() {
     let database = fjall::Database::builder(folder.path()).open().unwrap();
     let rows = database.keyspace("rows", || panic!("it is there")).unwrap();
     assert_eq!(rows.prefix(b"t").count(), 16_384);
+}
+
+/// A step on the way from the log to a stored row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Load,
+    Fold,
+    Flush,
+    BeforeCommit,
+    AfterCommit,
+}
+
+/// Panics when a step is taken for the nth time: what is done by then is done, what comes after never happens.
+#[derive(Debug)]
+struct Failpoint {
+    step: Step,
+    left: AtomicU64,
+}
+
+impl Failpoint {
+    fn pass(&self, step: Step) {
+        let is_last = |left: u64| if left == 1 { Some(0) } else { left.checked_sub(1) };
+        if step == self.step && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_last) == Ok(1) {
+            panic!("failpoint {step:?}");
+        }
+    }
+}
+
+/// The fold, the rows and the log of one view, with a failpoint.
+struct Watched(Sums, Arc<Failpoint>);
+
+impl Projector for Watched {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn version(&self) -> u32 {
+        self.0.version()
+    }
+    fn load(&mut self, rows: &dyn RowReader) -> Result<(), Error> {
+        self.1.pass(Step::Load);
+        self.0.load(rows)
+    }
+    fn apply(&mut self, events: &[Envelope]) {
+        // Half of the batch is folded when it happens.
+        let (before, after) = events.split_at(events.len() / 2);
+        self.0.apply(before);
+        self.1.pass(Step::Fold);
+        self.0.apply(after);
+    }
+    fn flush(&mut self, rows: &mut RowBatch) {
+        self.0.flush(rows);
+        self.1.pass(Step::Flush);
+    }
+}
+
+struct WatchedViews(Arc<dyn ViewStore>, Arc<Failpoint>);
+
+impl ViewStore for WatchedViews {
+    fn checkpoint(&self, view: &str) -> Result<Option<Checkpoint>, Error> {
+        self.0.checkpoint(view)
+    }
+    fn commit(&self, view: &str, rows: &RowBatch, checkpoint: Checkpoint) -> Result<(), Error> {
+        if view == "sums" {
+            self.1.pass(Step::BeforeCommit);
+        }
+        self.0.commit(view, rows, checkpoint)?;
+        if view == "sums" {
+            self.1.pass(Step::AfterCommit);
+        }
+        Ok(())
+    }
+    fn empty(&self, view: &str) -> Result<(), Error> {
+        self.0.empty(view)
+    }
+    fn get(&self, view: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.0.get(view, key)
+    }
+    fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        self.0.scan(view, prefix, visit)
+    }
+    fn wipe(&self) -> Result<(), Error> {
+        self.0.wipe()
+    }
+}
+
+/// Another view beside the one that fails.
+struct Bystander(Sums);
+
+impl Projector for Bystander {
+    fn name(&self) -> &'static str {
+        "bystander"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn load(&mut self, rows: &dyn RowReader) -> Result<(), Error> {
+        self.0.load(rows)
+    }
+    fn apply(&mut self, events: &[Envelope]) {
+        self.0.apply(events);
+    }
+    fn flush(&mut self, rows: &mut RowBatch) {
+        self.0.flush(rows);
+    }
+}
+
+/// More rounds for a longer run.
+fn rounds(short: u64) -> u64 {
+    short * std::env::var("NETSTATS_LONG").map_or(1, |times| times.parse().expect("a whole number"))
+}
+
+#[test]
+fn a_failure_at_any_step_stops_its_own_view_only_and_nothing_is_lost_or_counted_twice() {
+    let steps = [Step::Load, Step::Fold, Step::Flush, Step::BeforeCommit, Step::AfterCommit];
+    let mut tripped = 0;
+    for (number, step) in (0..rounds(20)).flat_map(|number| steps.map(|step| (number, step))) {
+        let folder = tempfile::tempdir().unwrap();
+        let memory: Arc<dyn ViewStore> = Arc::new(MemoryViews::new());
+        let journal = journal();
+        for run in 0..3 {
+            let store = if number % 4 == 0 { on_disk(folder.path()) } else { memory.clone() };
+            let failpoint = Arc::new(Failpoint { step, left: AtomicU64::new(1 + (number + run) % 3) });
+            let watched: Arc<dyn ViewStore> = Arc::new(WatchedViews(store.clone(), failpoint.clone()));
+            let both: Vec<Box<dyn Projector>> =
+                vec![Box::new(Watched(Sums::default(), failpoint.clone())), Box::new(Bystander(Sums::default()))];
+            let runner = Runner::start(journal.clone(), watched, both).unwrap();
+            let mut last = Position(0);
+            for words in [["a", "b", "a"], ["c", "a", "b"], ["d", "d", "a"]] {
+                last = append(&journal, &words);
+                assert!(runner.wait_for(last, PATIENCE));
+            }
+            runner.stop();
+            let lines = runner.progress();
+            assert_eq!((lines[1].failure.as_ref(), lines[1].stored), (None, last), "{step:?}: the other view goes on");
+            let has_tripped = failpoint.left.load(Ordering::SeqCst) == 0;
+            tripped += u32::from(has_tripped);
+            match &lines[0].failure {
+                Some(failure) => assert!(has_tripped && failure.contains("failpoint"), "{step:?}: {failure}"),
+                // A load that panics is a view to fold anew.
+                None => assert!(!has_tripped || step == Step::Load, "{step:?}"),
+            }
+            let stored = store.checkpoint("sums").unwrap().map_or(0, |checkpoint| checkpoint.position.0);
+            assert!(stored <= last.0);
+        }
+        let store = if number % 4 == 0 { on_disk(folder.path()) } else { memory };
+        run(&journal, &store);
+        assert_eq!(digest(store.as_ref(), "sums").unwrap(), fresh(&journal), "{step:?}, round {number}");
+    }
+    assert!(tripped > 100, "{tripped} failpoints tripped");
+}
+
+#[test]
+fn a_rebuild_has_the_same_bytes_with_any_number_of_threads() {
+    let journal = journal();
+    for number in 0..300 {
+        let words: Vec<String> = (0..1 + number % 97).map(|word| format!("{}", (number * word) % 53)).collect();
+        append(&journal, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    for threads in [1, 2, 4] {
+        let store: Arc<dyn ViewStore> = Arc::new(MemoryViews::new());
+        let both: Vec<Box<dyn Projector>> = vec![Box::new(Sums::default()), Box::new(Bystander(Sums::default()))];
+        let last = rebuild_all(&journal, &store, both, NonZero::new(threads).unwrap()).unwrap();
+        assert_eq!(last.0, journal.head().last);
+        assert_eq!(digest(store.as_ref(), "sums").unwrap(), fresh(&journal), "{threads} threads");
+        assert_eq!(store.checkpoint("bystander").unwrap().unwrap().position, last);
+    }
+}
+
+#[test]
+fn a_rebuild_that_fails_or_is_cut_off_leaves_the_old_views_and_the_next_one_replaces_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let views = folder.path().join("views");
+    let journal = journal();
+    append(&journal, &["a", "b"]);
+    run(&journal, &on_disk(&views));
+    let before = fresh(&journal);
+    append(&journal, &["c"]);
+    let failing = FjallViews::replace(&views, |store| {
+        let failpoint = Arc::new(Failpoint { step: Step::Fold, left: AtomicU64::new(1) });
+        rebuild_all(&journal, store, vec![Box::new(Watched(Sums::default(), failpoint))], NonZero::<usize>::MIN)
+    });
+    assert!(failing.unwrap_err().to_string().contains("failpoint"));
+    assert_eq!(digest(on_disk(&views).as_ref(), "sums").unwrap(), before, "as they were");
+    // What a kill in the middle leaves.
+    assert!(folder.path().join("views.new").exists());
+    let rebuilt = FjallViews::replace(&views, |store| rebuild(&journal, store, Box::new(Sums::default()))).unwrap();
+    assert_eq!(rebuilt, Position(3));
+    assert_eq!(digest(on_disk(&views).as_ref(), "sums").unwrap(), fresh(&journal));
+    assert!(!folder.path().join("views.new").exists() && !folder.path().join("views.old").exists());
 }

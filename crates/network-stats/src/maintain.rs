@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result};
 use netstats_event::{ChainHash, Position};
 use netstats_log::{Error, ErrorKind, FjallLog, Journal, Log, verify};
-use netstats_projector::{FjallViews, Runner, ViewStore, digest, rebuild};
+use netstats_projector::{FjallViews, Runner, ViewStore, digest, rebuild_all};
 
 use crate::ask::say;
 use crate::core::{catch_up, projectors};
@@ -72,20 +72,23 @@ fn parse_head(text: &str) -> Result<(Position, ChainHash), Usage> {
 pub(crate) fn rebuild_views(decided: &Decided) -> Result<()> {
     let data = DataDir::open_existing(&decided.data_dir)?;
     let journal = Journal::open(Arc::new(FjallLog::open(data.log())?))?;
-    let views: Arc<dyn ViewStore> = Arc::new(FjallViews::open(data.views()).context("the views cannot be opened")?);
+    let names: Vec<&str> = projectors().0.iter().map(|projector| projector.name()).collect();
+    let digests = |views: &dyn ViewStore| names.iter().map(|name| digest(views, name)).collect::<Result<Vec<_>, _>>();
     // What a start would have made of them, so that the same is compared with the same.
-    let runner = Runner::start(Arc::clone(&journal), Arc::clone(&views), projectors().0)?;
-    let caught_up = catch_up(&runner, &journal);
-    runner.stop();
+    let (caught_up, before) = {
+        let views: Arc<dyn ViewStore> = Arc::new(FjallViews::open(data.views()).context("the views cannot be opened")?);
+        let runner = Runner::start(Arc::clone(&journal), Arc::clone(&views), projectors().0)?;
+        let caught_up = catch_up(&runner, &journal);
+        runner.stop();
+        (caught_up, digests(&*views)?)
+    };
+    let threads = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let (position, after) = FjallViews::replace(data.views(), |fresh| {
+        let position = rebuild_all(&journal, fresh, projectors().0, threads)?;
+        Ok((position, digests(&**fresh)?))
+    })?;
     let mut differ = Vec::new();
-    for projector in projectors().0 {
-        let name = projector.name();
-        if projector.starts_at_tail() {
-            continue;
-        }
-        let before = digest(&*views, name)?;
-        let position = rebuild(&journal, &views, projector)?;
-        let after = digest(&*views, name)?;
+    for ((name, before), after) in names.into_iter().zip(before).zip(after) {
         let verdict = if before == after { "the same as before" } else { "not what it was before" };
         say(&format!("view {name}: {position} events folded, digest {}: {verdict}", hex(&after)));
         if before != after {
