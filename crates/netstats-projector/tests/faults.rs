@@ -578,6 +578,15 @@ impl ViewStore for WatchedViews {
     fn scan(&self, view: &str, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         self.0.scan(view, prefix, visit)
     }
+    fn range(
+        &self,
+        view: &str,
+        keys: std::ops::Range<&[u8]>,
+        descending: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        self.0.range(view, keys, descending, visit)
+    }
     fn wipe(&self) -> Result<(), Error> {
         self.0.wipe()
     }
