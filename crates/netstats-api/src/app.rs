@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::bodies::Bodies;
 use crate::context::ApiContext;
+use crate::names::Names;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::{Call, Route, Table, route};
@@ -22,6 +23,7 @@ pub(crate) struct App {
     pub(crate) started_at: Timestamp,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
+    pub(crate) names: Names,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -33,6 +35,7 @@ impl App {
             started_at,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             bodies: Bodies::default(),
+            names: Names::default(),
             stopping,
         })
     }

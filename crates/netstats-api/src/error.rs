@@ -1,4 +1,4 @@
-//! What can keep the door from opening.
+//! What can keep the door from opening, and from being watched.
 
 use std::net::SocketAddr;
 
@@ -20,6 +20,9 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A server that was watched does not go on.
+    #[error("{0}")]
+    Watch(String),
     /// A listener that does not know its own address.
     #[error("the listener has no address: {0}")]
     Listener(#[source] std::io::Error),

@@ -33,9 +33,11 @@ mod guard;
 mod json;
 mod limits;
 mod moment;
+mod names;
 mod nearest;
 mod openapi;
 mod path;
+mod playback;
 mod problem;
 mod protocol;
 mod repeat;
@@ -45,6 +47,7 @@ mod routes;
 mod server;
 mod session;
 mod socket;
+mod watch;
 mod who;
 
 pub use api::{Api, routes};
@@ -55,3 +58,4 @@ pub use context::{
 pub use error::Error;
 pub use limits::Limits;
 pub use server::{bind, check_bind};
+pub use watch::watch;

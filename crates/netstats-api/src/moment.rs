@@ -120,7 +120,7 @@ fn recorded_at(app: &App, position: Position) -> Result<Timestamp, Problem> {
 
 /// The last event recorded at a time or before it, as the clock that recorded them went on. Where it was put back, the
 /// events in between are found by position only.
-fn position_at(app: &App, at: Timestamp, last: Position) -> Result<Position, Problem> {
+pub(crate) fn position_at(app: &App, at: Timestamp, last: Position) -> Result<Position, Problem> {
     let (mut known, mut unknown) = (app.context.journal.first().0.saturating_sub(1), last.0 + 1);
     while unknown - known > 1 {
         let middle = known.midpoint(unknown);

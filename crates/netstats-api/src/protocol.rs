@@ -1,21 +1,89 @@
 //! What is said on a WebSocket: JSON texts, one object each.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use netstats_broadcast::Filter;
-use netstats_event::{Event, Family, Kind, Position};
+use netstats_event::{Event, Family, Kind, Position, Timestamp};
 use netstats_inventory::Inventory;
 use serde::Serialize;
 
-use crate::json::{Fields, parse};
+use crate::app::App;
+use crate::json::{Fields, Json, parse};
+use crate::moment::position_at;
+use crate::path::Query;
 use crate::problem::Problem;
 
 /// What a client may say.
 #[derive(Debug)]
 pub(crate) enum Op {
     Subscribe(Ask),
-    Unsubscribe { id: String },
+    Unsubscribe {
+        id: String,
+    },
+    Replay(PlayAsk),
+    /// Of the replay of that id.
+    Pause {
+        id: String,
+    },
+    Resume {
+        id: String,
+        speed: Option<Speed>,
+    },
     Ping,
+}
+
+/// A replay asked for.
+#[derive(Debug)]
+pub(crate) struct PlayAsk {
+    pub(crate) id: String,
+    pub(crate) wanted: Wanted,
+    /// Updates after this.
+    pub(crate) from: Moment,
+    /// Up to this; none for what there is now.
+    pub(crate) to: Option<Moment>,
+    pub(crate) speed: Speed,
+    /// Then go on live.
+    pub(crate) follow: bool,
+}
+
+/// A place in the log, or a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    At(Position),
+    Time(Timestamp),
+}
+
+impl Moment {
+    /// The last position before it (`is_start`: what was recorded at that time comes after), or at it. Reads the log.
+    pub(crate) fn resolve(self, app: &App, head: Position, is_start: bool) -> Result<Position, Problem> {
+        match self {
+            Self::At(position) => Ok(position),
+            Self::Time(time) if is_start => position_at(app, time.minus(Duration::from_nanos(1)), head),
+            Self::Time(time) => position_at(app, time, head),
+        }
+    }
+}
+
+/// How fast a replay goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speed {
+    /// So many times as fast as it was recorded.
+    Times(u32),
+    /// As fast as it can be sent.
+    Max,
+}
+
+/// The fastest that is not `max`.
+pub(crate) const MAX_SPEED: u32 = 1_000;
+
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Times(times) => times.fmt(f),
+            Self::Max => f.write_str("max"),
+        }
+    }
 }
 
 /// A subscription asked for.
@@ -79,7 +147,7 @@ pub(crate) fn union<'a>(all: impl Iterator<Item = &'a Filter> + Clone) -> Filter
 pub(crate) fn read(text: &str, inventory: &Inventory) -> Result<Op, (Problem, Option<String>)> {
     let json = parse(text.as_bytes()).map_err(|problem| (problem, None))?;
     let id = json.get("id").and_then(|id| match id {
-        crate::json::Json::Text(id) => Some(id.chars().take(MAX_ID_CHARS).collect()),
+        Json::Text(id) => Some(id.chars().take(MAX_ID_CHARS).collect()),
         _ => None,
     });
     read_op(&json, inventory).map_err(|problem| (problem, id))
@@ -88,8 +156,8 @@ pub(crate) fn read(text: &str, inventory: &Inventory) -> Result<Op, (Problem, Op
 /// Characters of a subscription's id.
 const MAX_ID_CHARS: usize = 64;
 
-fn read_op(json: &crate::json::Json, inventory: &Inventory) -> Result<Op, Problem> {
-    const OPS: [&str; 3] = ["subscribe", "unsubscribe", "ping"];
+fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
+    const OPS: [&str; 6] = ["subscribe", "unsubscribe", "replay", "pause", "resume", "ping"];
     let mut fields = Fields::of(json, "")?;
     let op = fields
         .word("op", &OPS, |word| OPS.iter().find(|op| **op == word).copied())?
@@ -102,20 +170,108 @@ fn read_op(json: &crate::json::Json, inventory: &Inventory) -> Result<Op, Proble
     if id.is_empty() || id.chars().count() > MAX_ID_CHARS {
         return Err(fields.refuse("id", "has the wrong length", &format!("1 to {MAX_ID_CHARS} characters")));
     }
-    if op == "unsubscribe" {
-        fields.done()?;
-        return Ok(Op::Unsubscribe { id });
+    match op {
+        "unsubscribe" => {
+            fields.done()?;
+            return Ok(Op::Unsubscribe { id });
+        }
+        "pause" => {
+            fields.done()?;
+            return Ok(Op::Pause { id });
+        }
+        "resume" => {
+            let speed = read_speed(&mut fields)?;
+            fields.done()?;
+            return Ok(Op::Resume { id, speed });
+        }
+        _ => {}
     }
     let destinations =
         ids(&mut fields, "destinations", |text| Ok(crate::routes::destinations::find(inventory, text)?.id))?;
     let jobs = ids(&mut fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
     let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
     let (families, kinds) = read_kinds(&mut fields)?;
+    let wanted = Wanted { filter: Filter { destinations, jobs, families, kinds }, tags };
+    if op == "replay" {
+        let accepted = "a position, or a time";
+        let from = read_moment(&mut fields, "from")?.ok_or_else(|| fields.refuse("from", "is missing", accepted))?;
+        let to = read_moment(&mut fields, "to")?;
+        let speed = read_speed(&mut fields)?.unwrap_or(Speed::Times(1));
+        let follow = fields.flag("follow")?.unwrap_or(false);
+        fields.done()?;
+        return Ok(Op::Replay(PlayAsk { id, wanted, from, to, speed, follow }));
+    }
     let from = fields.number("from")?.map(Position);
     let snapshot = fields.flag("snapshot")?.unwrap_or(false);
     fields.done()?;
-    let filter = Filter { destinations, jobs, families, kinds };
-    Ok(Op::Subscribe(Ask { id, wanted: Wanted { filter, tags }, from, snapshot }))
+    Ok(Op::Subscribe(Ask { id, wanted, from, snapshot }))
+}
+
+/// A position as a number, or as digits in a text; any other text is a time.
+fn read_moment(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Moment>, Problem> {
+    let accepted = "a position, or a time";
+    match fields.value(name) {
+        None => Ok(None),
+        Some(Json::Number(number)) => {
+            let position = number.as_u64().ok_or_else(|| fields.refuse(name, &format!("is {number}"), accepted))?;
+            Ok(Some(Moment::At(Position(position))))
+        }
+        Some(Json::Text(text)) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let position = text.parse().map_err(|_| fields.refuse(name, "is no position", accepted))?;
+            Ok(Some(Moment::At(Position(position))))
+        }
+        Some(Json::Text(text)) => Ok(Some(Moment::Time(crate::json::parse_time(text, name)?))),
+        Some(_) => Err(fields.refuse(name, "is neither a number nor a text", accepted)),
+    }
+}
+
+fn read_speed(fields: &mut Fields<'_>) -> Result<Option<Speed>, Problem> {
+    let accepted = format!("a whole number from 1 to {MAX_SPEED}, or \"max\"");
+    let times = match fields.value("speed") {
+        None => return Ok(None),
+        Some(Json::Text(text)) if text == "max" => return Ok(Some(Speed::Max)),
+        Some(Json::Text(text)) => text.parse().ok(),
+        Some(Json::Number(number)) => number.as_u64().and_then(|times| u32::try_from(times).ok()),
+        Some(_) => None,
+    };
+    let speed = times.filter(|times| (1..=MAX_SPEED).contains(times)).map(|times| Some(Speed::Times(times)));
+    speed.ok_or_else(|| fields.refuse("speed", "is no speed", &accepted))
+}
+
+/// The replay that the address of a WebSocket asks for: `/ws?replay_from=...&to=...&speed=...&follow=true`, and what
+/// narrows it, with commas. None without a query.
+pub(crate) fn read_query(query: &Query, inventory: &Inventory) -> Result<Option<PlayAsk>, Problem> {
+    const LISTS: [&str; 4] = ["destinations", "jobs", "tags", "kinds"];
+    let mut entries = vec![("op".to_owned(), Json::Text("replay".to_owned()))];
+    for (i, (name, value)) in query.pairs().enumerate() {
+        if query.pairs().take(i).any(|(before, _)| before == name) {
+            return Err(Problem::invalid(format!("the query parameter {name:?} is given twice")).field(name));
+        }
+        let value = match name {
+            "follow" => Json::Bool(match value {
+                "true" => true,
+                "false" => false,
+                _ => {
+                    return Err(Problem::invalid(format!("follow is {value:?}")).field(name).accepted("true, false"));
+                }
+            }),
+            name if LISTS.contains(&name) => {
+                Json::List(value.split(',').map(|text| Json::Text(text.trim().to_owned())).collect())
+            }
+            _ => Json::Text(value.to_owned()),
+        };
+        entries.push((if name == "replay_from" { "from" } else { name }.to_owned(), value));
+    }
+    if entries.len() == 1 {
+        return Ok(None);
+    }
+    if query.get("replay_from").is_none() {
+        return Err(Problem::invalid("replay_from is missing").field("replay_from").accepted("a position, or a time"));
+    }
+    match read_op(&Json::Object(entries), inventory)? {
+        Op::Replay(ask) => Ok(Some(ask)),
+        _ => Err(Problem::internal()),
+    }
 }
 
 /// Names or ids.
@@ -124,8 +280,6 @@ fn ids<T: Ord>(
     name: &'static str,
     find: impl Fn(&str) -> Result<T, Problem>,
 ) -> Result<BTreeSet<T>, Problem> {
-    use crate::json::Json;
-
     let values = match fields.value(name) {
         None => return Ok(BTreeSet::new()),
         Some(Json::List(values)) => values,
@@ -173,6 +327,25 @@ pub(crate) enum Say<'a> {
     },
     Unsubscribed {
         id: &'a str,
+    },
+    Replaying {
+        id: &'a str,
+        from: u64,
+        to: u64,
+        speed: String,
+    },
+    Paused {
+        id: &'a str,
+        position: u64,
+    },
+    Resumed {
+        id: &'a str,
+        position: u64,
+        speed: String,
+    },
+    Replayed {
+        id: &'a str,
+        position: u64,
     },
     Heartbeat {
         position: u64,

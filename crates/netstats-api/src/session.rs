@@ -1,5 +1,5 @@
 //! One WebSocket: subscriptions, replay, live updates, heartbeats. One live queue for all its subscriptions, so that
-//! positions come in order.
+//! positions come in order; a replay at a speed of its own has the socket to itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use netstats_broadcast::{Delivery, JOIN_DISTANCE, Subscription, Update, replay};
 use netstats_event::Position;
+use netstats_inventory::Inventory;
 use netstats_log::ReadLimit;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -20,8 +21,10 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::app::App;
 use crate::command::blocking;
 use crate::json::update_text;
+use crate::names::Names;
+use crate::playback::Playback;
 use crate::problem::Problem;
-use crate::protocol::{Ask, Op, Say, Wanted, read, union};
+use crate::protocol::{Ask, Op, PlayAsk, Say, Speed, Wanted, read, union};
 use crate::server::stopped;
 
 /// Updates sent before the socket is flushed and the other side is listened to again.
@@ -46,6 +49,7 @@ struct Session {
     stream: WebSocketStream<TokioIo<Upgraded>>,
     subscriptions: Vec<(String, Wanted)>,
     live: Option<Subscription>,
+    playback: Option<Playback>,
     /// Everything wanted up to here was sent (or told as a lag).
     position: Position,
     tokens: f64,
@@ -53,8 +57,8 @@ struct Session {
     heard_at: Instant,
 }
 
-/// Talks until one side has enough.
-pub(crate) async fn run(app: Arc<App>, stream: WebSocketStream<TokioIo<Upgraded>>) {
+/// Talks until one side has enough; first of all replays what was asked for in the address.
+pub(crate) async fn run(app: Arc<App>, stream: WebSocketStream<TokioIo<Upgraded>>, first: Option<PlayAsk>) {
     let now = Instant::now();
     let position = app.context.broadcaster.position();
     let tokens = f64::from(app.context.limits.messages_per_s * BURST_S);
@@ -63,12 +67,13 @@ pub(crate) async fn run(app: Arc<App>, stream: WebSocketStream<TokioIo<Upgraded>
         stream,
         subscriptions: Vec::new(),
         live: None,
+        playback: None,
         position,
         tokens,
         counted_at: now,
         heard_at: now,
     };
-    if let Err(End::Close(code, reason)) = session.talk().await {
+    if let Err(End::Close(code, reason)) = session.talk(first).await {
         let frame = CloseFrame { code, reason: reason.into() };
         let goodbye = async {
             let _ = session.stream.close(Some(frame)).await;
@@ -87,13 +92,24 @@ async fn next(live: &mut Option<Subscription>) -> Option<Delivery> {
     }
 }
 
+/// When the replay has something to do; never, without one or while it is paused.
+async fn due(playback: Option<&Playback>) {
+    match playback.and_then(|playback| playback.due(Instant::now())) {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Session {
-    async fn talk(&mut self) -> Result<(), End> {
+    async fn talk(&mut self, first: Option<PlayAsk>) -> Result<(), End> {
         let hello = Say::Hello { position: self.position.0, version: self.app.context.version };
         self.say(&hello).await?;
         let mut heartbeat = interval(self.app.context.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
+        if let Some(ask) = first {
+            self.play(ask).await?;
+        }
         let stop = stopped(self.app.stopping.clone());
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -103,6 +119,7 @@ impl Session {
                 message = self.stream.next() => self.heard(message).await?,
                 _ = heartbeat.tick() => self.beat().await?,
                 delivery = next(&mut self.live) => self.deliver(delivery).await?,
+                () = due(self.playback.as_ref()) => self.play_on().await?,
             }
         }
     }
@@ -149,7 +166,16 @@ impl Session {
                 self.say(&Say::Pong { position }).await
             }
             Ok(Op::Unsubscribe { id }) => self.unsubscribe(&id).await,
+            Ok(Op::Subscribe(ask)) if self.playback.is_some() => {
+                let problem =
+                    Problem::new(hyper::StatusCode::CONFLICT, "replaying", "a replay has the socket to itself")
+                        .hint("unsubscribe the replay first, or open another socket");
+                self.refuse(&problem, Some(&ask.id)).await
+            }
             Ok(Op::Subscribe(ask)) => self.subscribe(ask).await,
+            Ok(Op::Replay(ask)) => self.play(ask).await,
+            Ok(Op::Pause { id }) => self.pause(&id, true, None).await,
+            Ok(Op::Resume { id, speed }) => self.pause(&id, false, speed).await,
             Err((problem, id)) => self.refuse(&problem, id.as_deref()).await,
         }
     }
@@ -166,7 +192,65 @@ impl Session {
         .await
     }
 
+    async fn play(&mut self, ask: PlayAsk) -> Result<(), End> {
+        let id = ask.id.clone();
+        if !self.subscriptions.is_empty() || self.playback.is_some() {
+            let problem = Problem::new(hyper::StatusCode::CONFLICT, "subscribed", "a replay has the socket to itself")
+                .hint("unsubscribe everything first, or open another socket");
+            return self.refuse(&problem, Some(&id)).await;
+        }
+        match Playback::begin(&self.app, ask).await {
+            Ok(playback) => {
+                let (from, to) = playback.span();
+                let speed = playback.speed.to_string();
+                self.playback = Some(playback);
+                self.say(&Say::Replaying { id: &id, from: from.0, to: to.0, speed }).await
+            }
+            Err(problem) => self.refuse(&problem, Some(&id)).await,
+        }
+    }
+
+    /// Sends what is due of the replay; at its end says so, and follows if that was asked for.
+    async fn play_on(&mut self) -> Result<(), End> {
+        let Some(playback) = &mut self.playback else { return Ok(()) };
+        let Ok(over) = playback.fill(&self.app).await else {
+            return Err(End::Close(CloseCode::Error, "the log cannot be read"));
+        };
+        if let Some(over) = over {
+            self.playback = None;
+            self.position = over.position;
+            self.say(&Say::Replayed { id: &over.id, position: over.position.0 }).await?;
+            if over.follow {
+                let ask = Ask { id: over.id, wanted: over.wanted, from: Some(over.position), snapshot: false };
+                self.subscribe(ask).await?;
+            }
+            return Ok(());
+        }
+        for _ in 0..BATCH {
+            let Some(frame) = self.playback.as_mut().and_then(|playback| playback.take(Instant::now())) else { break };
+            self.position = frame.position;
+            self.send(frame.text).await?;
+        }
+        self.flush().await
+    }
+
+    async fn pause(&mut self, id: &str, is_paused: bool, speed: Option<Speed>) -> Result<(), End> {
+        let Some(playback) = self.playback.as_mut().filter(|playback| playback.id == id) else {
+            return self.refuse(&Problem::not_found("there is no replay of that id"), Some(id)).await;
+        };
+        playback.pause(is_paused, speed);
+        let (position, speed) = (playback.position().0, playback.speed.to_string());
+        if is_paused {
+            self.say(&Say::Paused { id, position }).await
+        } else {
+            self.say(&Say::Resumed { id, position, speed }).await
+        }
+    }
+
     async fn unsubscribe(&mut self, id: &str) -> Result<(), End> {
+        if self.playback.take_if(|playback| playback.id == id).is_some() {
+            return self.say(&Say::Unsubscribed { id }).await;
+        }
         let before = self.subscriptions.len();
         self.subscriptions.retain(|(known, _)| known != id);
         if self.subscriptions.len() == before {
@@ -259,8 +343,8 @@ impl Session {
         let Ok(Ok((updates, looked_at))) = read else {
             return Err(End::Close(CloseCode::Error, "the log cannot be read"));
         };
-        let inventory = self.app.context.inventory.current();
         for update in updates {
+            let inventory = self.names(&update).await?;
             if wanted.wants(&update.envelope.event, &inventory) {
                 self.send_update(&update).await?;
             }
@@ -295,7 +379,7 @@ impl Session {
         match delivery {
             Delivery::Update(update) => {
                 self.position = update.envelope.position;
-                let inventory = self.app.context.inventory.current();
+                let inventory = self.names(&update).await?;
                 let is_wanted = self.subscriptions.iter().any(|(_, w)| w.wants(&update.envelope.event, &inventory));
                 if is_wanted { self.send_update(&update).await } else { Ok(()) }
             }
@@ -306,10 +390,20 @@ impl Session {
         }
     }
 
+    /// Destinations and jobs as of an update: its text and its tags are the same for everybody, live or replayed.
+    async fn names(&mut self, update: &Update) -> Result<Arc<Inventory>, End> {
+        let has_tags = self.subscriptions.iter().any(|(_, wanted)| !wanted.tags.is_empty());
+        if update.text().is_some() && !has_tags {
+            // Nobody will look into it.
+            return Ok(self.app.context.inventory.current());
+        }
+        let names = Names::at(&self.app, update.envelope.position).await;
+        names.map_err(|_| End::Close(CloseCode::Error, "the log cannot be read"))
+    }
+
     async fn send_update(&mut self, update: &Arc<Update>) -> Result<(), End> {
-        let app = &self.app;
-        let text = update.encoded(|envelope| update_text(envelope, &app.context.inventory.current()));
-        let text = text.to_string();
+        let inventory = self.names(update).await?;
+        let text = update.encoded(|envelope| update_text(envelope, &inventory)).to_string();
         self.send(text).await
     }
 
@@ -324,7 +418,8 @@ impl Session {
         while let Some(delivery) = self.live.as_mut().and_then(Subscription::try_recv) {
             self.pass_on(delivery).await?;
         }
-        self.position = self.position.max(position);
+        // What a replay has sent so far is all that its client has.
+        self.position = self.playback.as_ref().map_or(self.position.max(position), Playback::position);
         let position = self.position.0;
         self.feed(Message::Ping(Bytes::new())).await?;
         self.say(&Say::Heartbeat { position }).await

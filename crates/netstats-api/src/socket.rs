@@ -16,7 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::app::App;
 use crate::door::Upgrade;
+use crate::path::Query;
 use crate::problem::Problem;
+use crate::protocol::read_query;
 use crate::reply::Reply;
 use crate::server::Slots;
 
@@ -69,6 +71,8 @@ impl Sockets {
             .max_write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));
+        let query = Query::parse(request.uri().query())?;
+        let first = read_query(&query, &self.app.context.inventory.current())?;
         let (app, alive) = (self.app.clone(), self.alive.clone());
         let upgrading = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
@@ -76,7 +80,7 @@ impl Sockets {
             match upgrading.await {
                 Ok(upgraded) => {
                     let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config));
-                    crate::session::run(app, stream.await).await;
+                    crate::session::run(app, stream.await, first).await;
                 }
                 Err(error) => tracing::debug!(%peer, %error, "the upgrade to a WebSocket failed"),
             }

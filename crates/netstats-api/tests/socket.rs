@@ -4,54 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use futures_util::SinkExt;
+use serde_json::json;
+use support::ws::connect;
 use support::{BOUND, NOW, Server, ping, start, start_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
-
-struct Client(WebSocketStream<TcpStream>);
-
-async fn connect(server: &Server) -> Client {
-    let stream = TcpStream::connect(server.address).await.unwrap();
-    let (mut client, response) =
-        client_async(format!("ws://{}/ws", server.address), stream).await.map(|(s, r)| (Client(s), r)).unwrap();
-    assert_eq!(response.status(), 101);
-    assert_eq!(client.hear().await["type"], "hello");
-    client
-}
-
-impl Client {
-    async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    /// The next text, or how it was closed.
-    async fn next(&mut self) -> Result<Value, u16> {
-        loop {
-            let message = tokio::time::timeout(BOUND, self.0.next()).await.expect("a message in time");
-            match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(text.as_str()).unwrap()),
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(1006),
-            }
-        }
-    }
-
-    async fn hear(&mut self) -> Value {
-        self.next().await.unwrap()
-    }
-
-    async fn subscribe(&mut self, message: Value) -> Value {
-        let mut message = message;
-        message["op"] = json!("subscribe");
-        self.say(message).await;
-        self.hear().await
-    }
-}
 
 #[tokio::test]
 async fn a_subscriber_gets_rows_and_changes_as_they_are_recorded() {

@@ -20,6 +20,12 @@ impl Update {
         Arc::new(Self { envelope, encoded: OnceLock::new() })
     }
 
+    /// Its text for the wire, if somebody has asked for it.
+    #[must_use]
+    pub fn text(&self) -> Option<&Arc<str>> {
+        self.encoded.get()
+    }
+
     /// Its text for the wire, made by the first who asks and shared by all others.
     pub fn encoded(&self, encode: impl FnOnce(&Envelope) -> String) -> &Arc<str> {
         self.encoded.get_or_init(|| encode(&self.envelope).into())

@@ -122,20 +122,34 @@ impl InventoryHandle {
     /// # Errors
     /// As [`EventReader::get`].
     pub fn as_of(&self, reader: &dyn EventReader, position: Position) -> Result<Arc<Inventory>, Error> {
+        self.advance(reader, Arc::default(), position)
+    }
+
+    /// An inventory of the past (the default one: of the start), and what the config events after it up to `position`
+    /// make of it.
+    ///
+    /// # Errors
+    /// As [`EventReader::get`].
+    pub fn advance(
+        &self,
+        reader: &dyn EventReader,
+        mut inventory: Arc<Inventory>,
+        position: Position,
+    ) -> Result<Arc<Inventory>, Error> {
         let positions: Vec<Position> = {
             let visible = self.shared.lock();
             if position >= visible.inventory.position {
                 return Ok(Arc::clone(&visible.inventory));
             }
+            let begin = visible.changes.partition_point(|change| change.position <= inventory.position);
             let end = visible.changes.partition_point(|change| change.position <= position);
-            visible.changes[..end].iter().map(|change| change.position).collect()
+            visible.changes[begin..end.max(begin)].iter().map(|change| change.position).collect()
         };
-        let mut inventory = Inventory::default();
         for some in positions.chunks(1_024) {
             for envelope in reader.get(some)? {
-                inventory.apply(&envelope);
+                Arc::make_mut(&mut inventory).apply(&envelope);
             }
         }
-        Ok(Arc::new(inventory))
+        Ok(inventory)
     }
 }

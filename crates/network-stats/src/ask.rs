@@ -16,7 +16,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// The product that has this data folder, else the one at the address of the settings.
-fn running(decided: &Decided) -> Client {
+pub(crate) fn running(decided: &Decided) -> Client {
     let announced = std::fs::read_to_string(address_file(&decided.data_dir));
     Client::new(&announced.unwrap_or_else(|_| format!("http://{}", decided.listen)))
 }
@@ -85,7 +85,7 @@ fn name(entry: &Value) -> &str {
 }
 
 /// A path segment: everything but letters, digits and `-._~` as `%XX` (RFC 3986).
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     text.bytes().map(|byte| if is_plain(&byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
 }

@@ -68,6 +68,8 @@ pub(crate) enum Command {
     /// Pause or resume a destination (asks the running product)
     #[command(subcommand)]
     Destination(DestinationCommand),
+    /// Print the updates of a span of the log as lines of JSON (asks the running product)
+    Replay(ReplayArgs),
     /// Take up the config file again (asks the running product)
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -77,6 +79,32 @@ pub(crate) enum Command {
     /// Look after the views (the product must not be running)
     #[command(subcommand)]
     Views(ViewsCommand),
+}
+
+/// What is to be replayed.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// After this position, or from this time on
+    #[arg(long, value_name = "POSITION|TIME", default_value = "0")]
+    pub(crate) from: String,
+    /// Up to this position or time [default: what there is now]
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub(crate) to: Option<String>,
+    /// How many times as fast as it was recorded: 1 to 1000, or max
+    #[arg(long, value_name = "TIMES|max", default_value = "max")]
+    pub(crate) speed: String,
+    /// Then go on with live updates
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Only about these destinations, by name or number, with commas
+    #[arg(long, value_name = "LIST")]
+    pub(crate) destinations: Option<String>,
+    /// Only about these jobs, by name or number, with commas
+    #[arg(long, value_name = "LIST")]
+    pub(crate) jobs: Option<String>,
+    /// Only of these kinds or families (sample, run, config, observer), with commas
+    #[arg(long, value_name = "LIST")]
+    pub(crate) kinds: Option<String>,
 }
 
 /// About a destination.

@@ -46,7 +46,11 @@ impl Client {
         bail!("{}", in_words(status, &json))
     }
 
-    fn connect(&self) -> Result<TcpStream> {
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(crate) fn connect(&self) -> Result<TcpStream> {
         let addresses =
             self.authority.to_socket_addrs().with_context(|| format!("\"{}\" is not an address", self.authority))?;
         let mut last = anyhow!("no address");

@@ -18,6 +18,7 @@ mod listen;
 mod logging;
 mod maintain;
 mod paths;
+mod replay;
 mod serve;
 mod settings;
 mod signal;
@@ -63,6 +64,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Destination(DestinationCommand::Resume { destination }) => {
             ask::destination(&decided, &destination, "active")
         }
+        Command::Replay(asked) => replay::replay(&decided, &asked),
         Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
         Command::Log(LogCommand::Verify { head }) => maintain::verify_log(&decided, head.as_deref()),
         Command::Views(ViewsCommand::Rebuild) => maintain::rebuild_views(&decided),

@@ -1,6 +1,8 @@
 //! A server in memory on a real socket, and the smallest HTTP client that can ask it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod ws;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -44,9 +46,10 @@ pub async fn start_with(adjust: impl FnOnce(&mut ApiContext)) -> Server {
     start_on(Arc::new(MemoryLog::default()), adjust).await
 }
 
-/// On what a log holds already.
+/// On a log that may hold something: all views are folded anew from it.
 pub async fn start_on(log: Arc<MemoryLog>, adjust: impl FnOnce(&mut ApiContext)) -> Server {
     let journal = Journal::open(log).unwrap();
+    let held = Position(journal.head().last);
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
     let (availability_projector, availability) = AvailabilityProjector::new();
@@ -62,6 +65,7 @@ pub async fn start_on(log: Arc<MemoryLog>, adjust: impl FnOnce(&mut ApiContext))
         ],
     );
     let runner = Arc::new(runner.unwrap());
+    assert!(runner.wait_for(held, BOUND));
     let now = Arc::new(AtomicI64::new(NOW));
     let clock = {
         let now = now.clone();

@@ -1,0 +1,76 @@
+//! `replay`: the updates of a span of the log, as the running product tells them.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::ask::{escape, running, say};
+use crate::cli::ReplayArgs;
+use crate::settings::Decided;
+
+/// Prints each update as a line of JSON, word by word what live subscribers got.
+pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
+    let client = running(decided);
+    let stream = client.connect()?;
+    stream.set_nonblocking(true)?;
+    let mut refused = None;
+    let follow = asked.follow;
+    let each = |text: &str| {
+        let message: Value = serde_json::from_str(text).unwrap_or_default();
+        match message["type"].as_str() {
+            Some("update") => say(text),
+            Some("replayed") => return follow,
+            Some("error") => {
+                refused = Some(message);
+                return false;
+            }
+            _ => {}
+        }
+        true
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        netstats_api::watch(stream, client.authority(), &query(asked), each).await.context("the replay broke off")
+    })?;
+    match refused {
+        Some(error) => bail!("{}", error["message"].as_str().unwrap_or("the product refuses")),
+        None => Ok(()),
+    }
+}
+
+fn query(asked: &ReplayArgs) -> String {
+    let mut query = format!("replay_from={}&speed={}", escape(&asked.from), escape(&asked.speed));
+    let optional =
+        [("to", &asked.to), ("destinations", &asked.destinations), ("jobs", &asked.jobs), ("kinds", &asked.kinds)];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            query += &format!("&{name}={}", escape(value));
+        }
+    }
+    if asked.follow {
+        query += "&follow=true";
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_travels_in_the_address() {
+        let asked = ReplayArgs {
+            from: "2026-11-24T04:00:00+01:00".to_owned(),
+            to: Some("99".to_owned()),
+            speed: "max".to_owned(),
+            follow: true,
+            destinations: None,
+            jobs: Some("core pings".to_owned()),
+            kinds: None,
+        };
+        assert_eq!(
+            query(&asked),
+            "replay_from=2026-11-24T04%3A00%3A00%2B01%3A00&speed=max&to=99&jobs=core%20pings&follow=true"
+        );
+    }
+}
