@@ -56,6 +56,7 @@ pub use context::{
     ReportHook,
 };
 pub use error::Error;
+pub use json::update_text;
 pub use limits::Limits;
 pub use server::{bind, check_bind};
 pub use watch::watch;

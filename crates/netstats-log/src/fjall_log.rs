@@ -283,7 +283,7 @@ impl Drop for FjallLog {
 }
 
 /// Takes the lock file or says who has it.
-fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
     let unusable = |error: std::io::Error| {
         let message = format!("{} cannot be written: {error}", path.display());
@@ -387,16 +387,8 @@ fn damaged(folder: &Path, witness: &Witness, error: impl std::error::Error + Sen
 
 fn open_database(folder: &Path, witness: &Witness) -> Result<Database, Error> {
     let path = folder.join("fjall");
-    let open = || {
-        Database::builder(&path)
-            .cache_size(CACHE_BYTES)
-            .worker_threads(2)
-            .max_cached_files(Some(256))
-            .max_journaling_size(MAX_JOURNALING_BYTES)
-            .open()
-    };
     // Some damage makes fjall panic; it must not take the process along.
-    match catch_unwind(AssertUnwindSafe(open)) {
+    match catch_unwind(AssertUnwindSafe(|| open_store(&path))) {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(fjall::Error::Io(error))) => {
             let message = format!("the log's store {} cannot be opened: {error}", path.display());
@@ -405,6 +397,16 @@ fn open_database(folder: &Path, witness: &Witness) -> Result<Database, Error> {
         Ok(Err(error)) => Err(damaged(folder, witness, error)),
         Err(_) => Err(damaged(folder, witness, std::io::Error::other("the store panicked while it was opened"))),
     }
+}
+
+/// fjall's own opening, with our settings.
+pub(crate) fn open_store(path: &Path) -> Result<Database, fjall::Error> {
+    Database::builder(path)
+        .cache_size(CACHE_BYTES)
+        .worker_threads(2)
+        .max_cached_files(Some(256))
+        .max_journaling_size(MAX_JOURNALING_BYTES)
+        .open()
 }
 
 fn open_keyspace(database: &Database, epoch: Epoch) -> Result<Keyspace, fjall::Error> {

@@ -4,6 +4,7 @@
 //! - a message bus: readers ask, nothing is pushed;
 //! - aware of what events mean: it knows records, kinds' numbers and the chain.
 
+mod backup;
 mod engine;
 mod error;
 mod files;
@@ -16,17 +17,20 @@ mod memory;
 mod page;
 mod preflight;
 mod recovery;
+mod repair;
 mod scan;
 mod seal;
 mod segment;
 mod verify;
 
+pub use backup::{Backup, backup, restore};
 pub use engine::{Appended, Head, Log, ReadLimit};
 pub use error::{Error, ErrorKind};
 pub use fjall_log::{FjallLog, LogOptions};
 pub use journal::{AppendTicket, Journal};
 pub use manifest::StoreId;
 pub use memory::MemoryLog;
+pub use repair::{Repair, examine, place_for_damaged, repair};
 pub use seal::SealStep;
 pub use segment::{SealedSeries, SeriesKey, SeriesPage};
 pub use verify::{Damage, VerifyReport, verify};

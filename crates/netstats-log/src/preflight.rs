@@ -135,7 +135,7 @@ fn keyspaces(store: &Path) -> io::Result<Vec<u64>> {
 /// not there.
 ///
 /// `current` holds the list's number (u64), its XXH3-128 and the checksum's type (0), little-endian.
-fn check_version(current: &Path) -> Result<Option<PathBuf>, Refused> {
+pub(crate) fn check_version(current: &Path) -> Result<Option<PathBuf>, Refused> {
     let refuse = |file: &Path, why: String| {
         let error = io::Error::other(format!("{} {why}", file.display()));
         Refused::about(file, error)

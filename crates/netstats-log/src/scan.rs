@@ -91,7 +91,6 @@ impl Journal {
         Ok(Self { reader: BufReader::with_capacity(64 * 1024, file), at: 0, len, salvages: false, found: None })
     }
 
-    #[expect(dead_code, reason = "the repair command reads with it")]
     /// The same, and every record in a hole whose checksum holds.
     pub(crate) fn salvaging(path: &Path) -> io::Result<Self> {
         Ok(Self { salvages: true, ..Self::open(path)? })

@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Take up the config file again (asks the running product)
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look after the event log (the product must not be running)
+    /// Look after the event log (but for `backup` the product must not be running)
     #[command(subcommand)]
     Log(LogCommand),
     /// Look after the views (the product must not be running)
@@ -137,6 +137,49 @@ pub(crate) enum LogCommand {
         /// A chain value noted before: prove that the log still holds that history
         #[arg(long, value_name = "POSITION:HASH")]
         head: Option<String>,
+    },
+    /// Say what the log consists of: positions, times, events of each kind, bytes on disk
+    Stat,
+    /// Print events as JSON lines, in the shape of live updates
+    Dump {
+        /// One JSON object for each line (the only format so far)
+        #[arg(long)]
+        json: bool,
+        /// Only events of this kind, as `ping_measured`; may be given several times
+        #[arg(long, value_name = "KIND")]
+        kind: Vec<String>,
+        /// From this position, or from events recorded at or after this time (RFC 3339)
+        #[arg(long, value_name = "POSITION|TIME")]
+        from: Option<String>,
+        /// Up to this position, or to events recorded at or before this time (RFC 3339)
+        #[arg(long, value_name = "POSITION|TIME")]
+        to: Option<String>,
+    },
+    /// Save what can be proved of a damaged log, and say what is lost
+    #[command(group = clap::ArgGroup::new("mode").required(true))]
+    Repair {
+        /// Only say what would be saved and lost
+        #[arg(long, group = "mode")]
+        dry_run: bool,
+        /// Build the repaired log; the damaged one is moved aside, never deleted
+        #[arg(long, group = "mode")]
+        apply: bool,
+        /// Append what was proved after a hole again, at new positions (else it is only kept in a file)
+        #[arg(long, conflicts_with = "dry_run")]
+        rejoin: bool,
+    },
+    /// Copy what is new of the log to DIR, proved; the product may be running
+    Backup {
+        /// The backup's folder; each run adds what is new
+        dir: PathBuf,
+    },
+    /// Make the log anew from a backup, into a data folder that holds none
+    Restore {
+        /// The backup's folder
+        dir: PathBuf,
+        /// Only up to this position, or to events recorded at or before this time (RFC 3339)
+        #[arg(long, value_name = "POSITION|TIME")]
+        to: Option<String>,
     },
 }
 

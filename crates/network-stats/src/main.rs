@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod gateway;
 mod listen;
+mod log_command;
 mod logging;
 mod maintain;
 mod paths;
@@ -30,7 +31,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use ask::say;
-use cli::{Cli, Command, ConfigCommand, DestinationCommand, LogCommand, ViewsCommand};
+use cli::{Cli, Command, ConfigCommand, DestinationCommand, ViewsCommand};
 
 fn main() -> ExitCode {
     // clap itself ends with 2 on a wrong command line and with 0 after --help.
@@ -66,7 +67,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Replay(asked) => replay::replay(&decided, &asked),
         Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
-        Command::Log(LogCommand::Verify { head }) => maintain::verify_log(&decided, head.as_deref()),
+        Command::Log(command) => log_command::run(&decided, command),
         Command::Views(ViewsCommand::Rebuild) => maintain::rebuild_views(&decided),
     }
 }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::{AccountingJson, AnnotationJson, DestinationJson, JobJson, MaintenanceJson, Time};
 
-/// The update of an event, as one line of text. `inventory` gives the names.
-pub(crate) fn update_text(envelope: &Envelope, inventory: &Inventory) -> String {
+/// The update of an event, as one line of JSON: what `/ws` sends and `log dump` prints. `inventory` gives the names.
+#[must_use]
+pub fn update_text(envelope: &Envelope, inventory: &Inventory) -> String {
     #[derive(Serialize)]
     struct Head {
         #[serde(rename = "type")]

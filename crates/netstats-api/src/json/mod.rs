@@ -15,7 +15,7 @@ pub(crate) use account::{
     read_accounting, read_annotation, read_maintenance,
 };
 pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
-pub(crate) use event::update_text;
+pub use event::update_text;
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
 pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_job};
 pub(crate) use read::{Fields, Json, parse};
