@@ -1,7 +1,7 @@
 //! Saves what can be proved of a damaged log. The damaged store is read, never written, and never deleted.
 //!
 //! What is read: a copy of the LSM store whose tables are links and whose journals end at their last whole batch, and
-//! every record in the journals, those after a damage too. A record is proved by its checksum and by the chain from the
+//! the sealed segments, and every record in the journals, those after a damage too. A record is proved by its checksum and by the chain from the
 //! record before it. Everything from the first position to the first hole is the **proven prefix**: the repaired log
 //! begins with it, position by position and with the same chain. What is proved after a hole is **later**: its place in
 //! the log is gone, for positions have no gaps. It is written to a file beside the damaged store, and on demand appended
@@ -23,7 +23,8 @@ use crate::page::{Unpacker, key, parse_key};
 use crate::preflight::check_version;
 use crate::recovery::journals;
 use crate::scan::{Journal, Piece};
-use crate::{Error, ErrorKind, FjallLog, Head, Log, limits};
+use crate::segment::{Cache, Segment};
+use crate::{Error, ErrorKind, FjallLog, Head, Log, ReadLimit, limits};
 
 /// What can be saved, and what is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -267,6 +268,10 @@ fn read_all(
         }
     }
     let mut proof = Proof { report, before: None, is_prefix: true, prefix, later };
+    // Looked for after the copy was made: what was sealed and dropped before it is in a segment by now.
+    for path in segments(folder).map_err(|error| unusable(folder, error))? {
+        read_segment(&path, &mut loose, &mut proof)?;
+    }
     if let Some(database) = open_copy(scratch, &mut proof.report.notes) {
         let mut names: Vec<String> = database.list_keyspace_names().iter().map(ToString::to_string).collect();
         names.sort_unstable();
@@ -338,6 +343,45 @@ fn open_copy(scratch: &Path, notes: &mut Vec<String>) -> Option<Database> {
         Err(_) => notes.push("the store's tables cannot be read: the store panicked".to_owned()),
     }
     None
+}
+
+/// The sealed segments, in the order of positions.
+fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder.join("segments")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut found: Vec<_> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "segment")).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Reads a segment in order, and past what is damaged.
+fn read_segment(path: &Path, loose: &mut BTreeMap<u64, Record>, proof: &mut Proof<'_>) -> Result<(), Error> {
+    let segment = match Segment::open(path) {
+        Ok(segment) => segment,
+        Err(error) => {
+            proof.report.notes.push(error.to_string());
+            return Ok(());
+        }
+    };
+    let cache = Cache::new(limits::SEGMENT_CACHE_BYTES);
+    let mut next = segment.first();
+    while next <= segment.last() {
+        match segment.records(&cache, next, ReadLimit::default()) {
+            Ok(records) => {
+                records.iter().try_for_each(|record| proof.take_with(loose, record))?;
+                next = records.last().map_or(segment.last().next(), |record| record.position.next());
+            }
+            Err(error) => {
+                proof.report.notes.push(error.to_string());
+                next = error.positions.map_or(segment.last(), |(_, last)| last.max(next)).next();
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads a keyspace in order, and past what cannot be read.

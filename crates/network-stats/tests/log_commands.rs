@@ -33,7 +33,7 @@ fn a_log_is_backed_up_while_it_runs_and_repaired_and_restored_when_it_is_damaged
     let (data, kept) = (folder.path().join("data"), folder.path().join("kept"));
     let kept = kept.to_str().unwrap();
     let product = Product::start(&data, &["--config", config]);
-    let health = product.until("/api/health", |health| health["log"]["last_position"].as_u64() > Some(5));
+    let health = product.until("/api/health", |health| health["log"]["last"].as_u64() > Some(5));
     let (code, text) = command(&data, config, &["log", "backup", kept]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("events added") && text.contains("head "), "{text}");
