@@ -19,7 +19,7 @@ fn drafts(seed: u64) -> Vec<Draft> {
 }
 
 fn open(path: &Path) -> FjallLog {
-    FjallLog::open_with(path, LogOptions { epoch_events: 100, ..LogOptions::default() }).unwrap()
+    FjallLog::open_with(path, LogOptions { epoch_events: 100, seals: false, ..LogOptions::default() }).unwrap()
 }
 
 fn append(log: &FjallLog, seeds: std::ops::Range<u64>) {
@@ -151,4 +151,32 @@ fn a_damaged_table_costs_only_what_lies_in_the_damaged_block() {
     assert!(found.prefix.last < 41 && found.later > 0, "{found:?}");
     assert!(found.holes[0].0.0 <= 41 && found.holes[0].1.0 >= 41, "{found:?}");
     assert_eq!(found.holes.last().unwrap().1, Position(250), "{found:?}");
+}
+
+#[test]
+fn a_damaged_segment_costs_only_what_cannot_be_proved_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = store(folder.path());
+    let segments = path.join("segments");
+    let sealed = || {
+        fs::read_dir(&segments).map_or(0, |entries| {
+            entries
+                .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|name| name == "segment"))
+                .count()
+        })
+    };
+    let log = FjallLog::open_with(&path, LogOptions { epoch_events: 100, ..LogOptions::default() }).unwrap();
+    while sealed() < 2 {
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    drop(log);
+    assert!(examine(&path).unwrap().is_whole());
+    let first = fs::read_dir(&segments).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let found = examine(&path).unwrap();
+    assert!(!found.is_whole() && found.later >= 150, "{found:?}");
+    assert_eq!(found.prefix.last + found.lost() + found.later, 250, "{found:?}");
 }
