@@ -32,6 +32,43 @@ impl Column {
     }
 }
 
+/// A column that grows. It takes memory only if its numbers differ: most columns never do.
+#[derive(Clone, Debug)]
+pub(crate) struct GrowingColumn {
+    length: usize,
+    pub(crate) column: Column,
+}
+
+impl Default for GrowingColumn {
+    fn default() -> Self {
+        Self { length: 0, column: Column::Constant(0) }
+    }
+}
+
+impl GrowingColumn {
+    pub(crate) fn push(&mut self, number: u32) {
+        match &mut self.column {
+            Column::Constant(constant) if self.length == 0 => *constant = number,
+            Column::Constant(constant) if *constant == number => {}
+            Column::Constant(constant) => {
+                let mut numbers = vec![*constant; self.length];
+                numbers.push(number);
+                self.column = Column::Values(numbers);
+            }
+            Column::Values(numbers) => numbers.push(number),
+        }
+        self.length += 1;
+    }
+
+    pub(crate) fn extend(&mut self, numbers: impl IntoIterator<Item = u32>) {
+        numbers.into_iter().for_each(|number| self.push(number));
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.length
+    }
+}
+
 /// Payloads being taken apart into columns: of one kind, version, job and destination.
 #[derive(Clone, Debug)]
 pub struct ColumnWriter {
@@ -61,7 +98,7 @@ impl ColumnWriter {
     /// Numbers of the longest column.
     #[must_use]
     pub fn values(&self) -> usize {
-        self.columns.columns().iter().map(Vec::len).max().unwrap_or(0)
+        self.columns.values()
     }
 
     /// About when the last payload's measurement was over, as it tells itself, in milliseconds since 1970: the recorded
@@ -71,10 +108,9 @@ impl ColumnWriter {
         self.columns.last_end_ms()
     }
 
-    /// The columns, in an order that is for ever. The first ones have one number a row, the others as many as
-    /// [`Columns::read`] asks for.
-    #[must_use]
-    pub fn columns(&self) -> &[Vec<u32>] {
+    /// The columns, in an order that is for ever: the first ones have one number a row, the others as many as
+    /// [`Columns::read`] asks for. A column without numbers is a constant 0.
+    pub fn columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.columns()
     }
 }

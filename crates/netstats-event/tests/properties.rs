@@ -60,13 +60,10 @@ prop_compose! {
 
 /// The column writer's columns, given back one by one as an archive would.
 fn put_together(writer: &ColumnWriter, series: (JobId, DestinationId)) -> Option<Columns> {
-    let mut columns = writer.columns().iter();
-    let mut next = |length: usize| {
-        let column = columns.next()?;
-        (column.len() == length).then(|| match column.as_slice() {
-            [first, rest @ ..] if rest.iter().all(|number| number == first) => Column::Constant(*first),
-            numbers => Column::Values(numbers.to_vec()),
-        })
+    let mut columns = writer.columns();
+    let mut next = |length: usize| match columns.next()? {
+        Column::Values(numbers) => (numbers.len() == length).then(|| Column::Values(numbers.clone())),
+        constant => Some(constant.clone()),
     };
     let whole = Columns::read((201, 1), series, writer.rows(), 1 << 20, &mut next);
     assert!(columns.next().is_none(), "every column is asked for");

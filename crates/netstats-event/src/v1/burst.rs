@@ -19,6 +19,7 @@
 use super::common::{address, head};
 use super::sample::{self, ErrorParts, PingMeasuredV1};
 use super::{VERSION, Wire, codes::Code, to_bytes};
+use crate::columns::GrowingColumn;
 use crate::{ClockSource, Column, DestinationId, JobId, Kind, MAX_BURST_PACKETS, PingMeasured, Transport};
 
 /// Columns with one number for each burst.
@@ -46,13 +47,13 @@ pub(crate) const fn has_columns(kind: u16, version: u16) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct BurstWriter {
     series: Option<(u32, u32)>,
-    columns: Vec<Vec<u32>>,
+    columns: Vec<GrowingColumn>,
     last_end_ms: i64,
 }
 
 impl Default for BurstWriter {
     fn default() -> Self {
-        Self { series: None, columns: vec![Vec::new(); COLUMNS], last_end_ms: 0 }
+        Self { series: None, columns: vec![GrowingColumn::default(); COLUMNS], last_end_ms: 0 }
     }
 }
 
@@ -108,7 +109,7 @@ impl BurstWriter {
         ];
         self.columns.iter_mut().zip(fixed).for_each(|(column, number)| column.push(number));
         self.columns[STATES].extend(wire.states.iter().map(|state| u32::from(*state)));
-        self.columns[RTTS].extend_from_slice(&wire.rtts_us);
+        self.columns[RTTS].extend(wire.rtts_us.iter().copied());
         self.columns[ERRNOS].extend(wire.errnos.iter().map(|errno| errno.cast_unsigned()));
         for error in &wire.errors {
             let (family, bytes) = error.from.as_ref().map_or((0, [0; 16]), |from| (from.family, from.bytes));
@@ -122,8 +123,13 @@ impl BurstWriter {
         self.columns[SLOT_LOW].len()
     }
 
-    pub(crate) fn columns(&self) -> &[Vec<u32>] {
-        &self.columns
+    /// Numbers of the longest column: of the packets' states, or one for each burst.
+    pub(crate) fn values(&self) -> usize {
+        self.columns[STATES].len().max(self.rows())
+    }
+
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().map(|growing| &growing.column)
     }
 
     pub(crate) const fn last_end_ms(&self) -> i64 {

@@ -81,7 +81,10 @@ impl OpenPage {
         let mut out = vec![form, unit];
         put(&recorded, &mut out);
         match &self.body {
-            OpenBody::Columns(writer) => writer.columns().iter().for_each(|column| put(column, &mut out)),
+            OpenBody::Columns(writer) => writer.columns().for_each(|column| match column {
+                Column::Constant(number) => put(&[*number], &mut out),
+                Column::Values(numbers) => put(numbers, &mut out),
+            }),
             OpenBody::Payloads { lengths, bytes } => {
                 put(lengths, &mut out);
                 out.extend_from_slice(&miniz_oxide::deflate::compress_to_vec(bytes, DEFLATE_LEVEL));
