@@ -11,9 +11,11 @@ use crate::Error;
 use crate::app::{App, table};
 use crate::browser::Hosts;
 use crate::context::ApiContext;
-use crate::door::Door;
-use crate::server::{self, check_bind};
+use crate::door::{Door, Knock};
+use crate::limits::CERTIFICATE_LOOK;
+use crate::server;
 use crate::socket::Sockets;
+use crate::tls::Tls;
 
 /// The door, ready to be opened.
 pub struct Api {
@@ -37,22 +39,35 @@ impl Api {
     /// [`crate::Limits::stop_time`].
     ///
     /// # Errors
-    /// A listener that other machines can reach.
+    /// A listener that other machines can reach, without TLS or a proxy in front, or under no name.
     pub async fn serve(self, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in &listeners {
             let address: SocketAddr = listener.local_addr().map_err(Error::Listener)?;
-            check_bind(address)?;
             addresses.push(address);
         }
+        let reach = {
+            let context = &self.context;
+            server::reach(&addresses, context.tls.is_some(), context.behind_proxy, &context.allowed_hosts)?
+        };
         let limits = Arc::new(self.context.limits.clone());
-        let hosts = Hosts::new(&addresses, &self.context.allowed_hosts);
+        let hosts = Hosts::new(&addresses, &self.context.allowed_hosts, reach);
         let (stop, stopping) = watch::channel(false);
-        let clock = self.context.clock.clone();
-        let app = App::new(self.context, stopping.clone());
+        let (clock, tls) = (self.context.clock.clone(), self.context.tls.clone());
+        let app = App::new(self.context, stopping.clone(), reach);
         let (sockets, ended) = Sockets::new(app.clone());
-        let door = Door::new(Arc::new(table()).mount(app, clock), hosts, limits.clone(), sockets.into_upgrade());
-        let mut serving = std::pin::pin!(server::serve(listeners, Arc::new(door), limits.clone(), stopping));
+        let gate = app.clone();
+        let knock: Knock = Box::new(move |method, headers, peer| gate.gate.who(&gate.context, method, headers, peer));
+        let routes = Arc::new(table()).mount(app, clock);
+        let door = Arc::new(Door::new(routes, hosts, limits.clone(), knock, sockets.into_upgrade()));
+        let acceptor = tls.as_ref().map(Tls::acceptor);
+        let serving = server::serve(listeners, acceptor, door, limits.clone(), stopping.clone());
+        let mut serving = std::pin::pin!(async {
+            tokio::select! {
+                () = serving => {}
+                () = watch_files(tls) => {}
+            }
+        });
         tokio::select! {
             () = &mut serving => {}
             () = shutdown => {
@@ -62,6 +77,17 @@ impl Api {
         }
         let _ = tokio::time::timeout(limits.stop_time, ended.all()).await;
         Ok(())
+    }
+}
+
+/// Looks after the certificate; never ends.
+async fn watch_files(tls: Option<Tls>) {
+    let Some(tls) = tls else { return std::future::pending().await };
+    let mut every = tokio::time::interval(CERTIFICATE_LOOK);
+    loop {
+        every.tick().await;
+        let tls = tls.clone();
+        let _ = tokio::task::spawn_blocking(move || tls.reload_if_changed()).await;
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::bodies::Bodies;
 use crate::context::ApiContext;
+use crate::gate::{Gate, Reach};
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -25,10 +26,12 @@ pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) gate: Gate,
 }
 
 impl App {
-    pub(crate) fn new(context: ApiContext, stopping: watch::Receiver<bool>) -> Arc<Self> {
+    pub(crate) fn new(context: ApiContext, stopping: watch::Receiver<bool>, reach: Reach) -> Arc<Self> {
+        let gate = Gate::new(&context, reach);
         let started_at = (context.clock)();
         Arc::new(Self {
             context,
@@ -37,6 +40,7 @@ impl App {
             bodies: Bodies::default(),
             names: Names::default(),
             stopping,
+            gate,
         })
     }
 
@@ -69,7 +73,8 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::jobs::JobList;
     use crate::routes::range::Analysis;
     use crate::routes::{
-        accounting, analytics, config, destinations, docs, health, jobs, metrics, outages, remarks, series,
+        access, accounting, analytics, audit, bulk, config, destinations, docs, health, jobs, metrics, outages,
+        remarks, series,
     };
     use crate::{limits, openapi};
 
@@ -180,6 +185,88 @@ pub(crate) fn table() -> Table<App> {
             .says("analysis", "A figure by weekday and hour")
             .query(series::HEATMAP)
             .gives::<Analysis>(),
+        route(Method::GET, "/api/me", access::me)
+            .says("access", "Who asks, and what they may do")
+            .for_everybody()
+            .gives::<access::MeJson>(),
+        route(Method::POST, "/api/login", access::login)
+            .says("access", "Start a session: the answer sets its cookie")
+            .for_everybody()
+            .reads::<access::LoginInput>()
+            .gives::<access::MeJson>(),
+        route(Method::POST, "/api/logout", access::logout)
+            .says("access", "End the session")
+            .for_everybody()
+            .answers(StatusCode::NO_CONTENT),
+        route(Method::POST, "/api/setup", access::setup)
+            .says("access", "Make the first admin, with the token that the server's console shows")
+            .for_everybody()
+            .reads::<access::SetupInput>()
+            .answers(StatusCode::CREATED)
+            .gives::<access::UserJson<'_>>(),
+        route(Method::POST, "/api/me/password", access::change_password)
+            .says("access", "Change one's own password; ends all one's sessions")
+            .needs(Role::Viewer)
+            .reads::<access::PasswordInput>()
+            .gives::<PositionJson>(),
+        route(Method::GET, "/api/users", access::users)
+            .says("access", "All users")
+            .needs(Role::Admin)
+            .selectable()
+            .gives::<access::UserList<'_>>(),
+        route(Method::POST, "/api/users", access::add_user)
+            .says("access", "Add a user; the first one must be an admin")
+            .needs(Role::Admin)
+            .reads::<access::UserInput>()
+            .answers(StatusCode::CREATED)
+            .gives::<access::UserJson<'_>>(),
+        route(Method::GET, "/api/users/:id", access::show_user)
+            .says("access", "A user")
+            .needs(Role::Admin)
+            .gives::<access::UserJson<'_>>(),
+        route(Method::PATCH, "/api/users/:id", access::patch_user)
+            .says("access", "Change a user; a new password ends their sessions")
+            .needs(Role::Admin)
+            .taking(MERGE_PATCH)
+            .reads::<access::UserPatch>()
+            .gives::<access::UserJson<'_>>(),
+        route(Method::DELETE, "/api/users/:id", access::remove_user)
+            .says("access", "Remove a user with their tokens and sessions")
+            .needs(Role::Admin)
+            .gives::<PositionJson>(),
+        route(Method::GET, "/api/tokens", access::tokens)
+            .says("access", "One's API tokens; for an admin those of all")
+            .selectable()
+            .gives::<access::TokenList<'_>>(),
+        route(Method::POST, "/api/tokens", access::add_token)
+            .says("access", "Make an API token: the answer, and only it, holds the token itself")
+            .needs(Role::Viewer)
+            .reads::<access::TokenInput>()
+            .answers(StatusCode::CREATED)
+            .gives::<access::TokenJson<'_>>(),
+        route(Method::DELETE, "/api/tokens/:id", access::revoke_token)
+            .says("access", "Revoke an API token")
+            .needs(Role::Viewer)
+            .gives::<PositionJson>(),
+        route(Method::GET, "/api/events", audit::events)
+            .says("audit", "Who changed what, newest first")
+            .query(audit::PARAMS)
+            .paged(limits::MAX_TRAIL_PAGE as u64)
+            .selectable()
+            .gives::<audit::EventList>(),
+        route(Method::POST, "/api/undo/:id", audit::undo)
+            .says("audit", "Take the change at this position back")
+            .gives::<PositionJson>(),
+        route(Method::GET, "/api/inventory", bulk::export)
+            .says("destinations", "All destinations and jobs, as an import takes them")
+            .query(bulk::EXPORT)
+            .gives::<bulk::BulkJson<'_>>(),
+        route(Method::POST, "/api/inventory", bulk::import)
+            .says("destinations", "Add or change many destinations and jobs by name: all of them or none")
+            .query(bulk::IMPORT)
+            .taking(bulk::TYPES)
+            .reads::<bulk::BulkInput>()
+            .gives::<bulk::ImportedJson>(),
         route(Method::POST, "/api/config/reload", config::reload)
             .says("server", "Take up the config file again")
             .needs(Role::Admin)

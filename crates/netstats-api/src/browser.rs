@@ -3,11 +3,12 @@
 //! passes.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{HOST, HeaderName, ORIGIN};
 use hyper::{HeaderMap, Method, StatusCode};
 
+use crate::gate::Reach;
 use crate::problem::Problem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -18,28 +19,38 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
     allowed: BTreeSet<String>,
+    /// Of our own pages' addresses, as browsers see them.
+    schemes: &'static [&'static str],
 }
 
 impl Hosts {
-    /// `localhost`, `127.0.0.1` and `[::1]` with the ports of `listening`, and the `configured` names: `name` goes with
-    /// the same ports, `name:port` stands as it is.
-    pub(crate) fn new(listening: &[SocketAddr], configured: &[String]) -> Self {
+    /// `localhost`, `127.0.0.1` and `[::1]`, the addresses listened on and the `configured` names, with the ports of
+    /// `listening`; `name:port` stands as it is. A proxy in front is asked on its own port, so there names stand alone
+    /// too.
+    pub(crate) fn new(listening: &[SocketAddr], configured: &[String], reach: Reach) -> Self {
+        let schemes: &[&str] = if reach.is_secure { &["https"] } else { &["http"] };
+        let own = listening.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).map(|ip| match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        });
+        let known = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into_iter();
         let mut allowed = BTreeSet::new();
-        for name in ["localhost", "127.0.0.1", "[::1]"].into_iter().chain(configured.iter().map(String::as_str)) {
+        for name in known.chain(own).chain(configured.iter().cloned()) {
             let name = name.to_ascii_lowercase();
             if name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !name.ends_with(']') {
                 allowed.insert(name);
                 continue;
             }
+            let own_port = if reach.is_secure { 443 } else { 80 };
             for port in listening.iter().map(SocketAddr::port) {
                 allowed.insert(format!("{name}:{port}"));
                 // Clients leave the port out where it is the scheme's own.
-                if port == 80 {
+                if port == own_port || reach.is_proxied {
                     allowed.insert(name.clone());
                 }
             }
         }
-        Self { allowed }
+        Self { allowed, schemes }
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -78,7 +89,9 @@ pub(crate) fn check(hosts: &Hosts, method: &Method, headers: &HeaderMap, is_page
     }
     if let Some(origin) = one(headers, &ORIGIN)? {
         // The page's own address must be the very address it calls, port included; `null` is nobody's.
-        let is_own = origin.strip_prefix("http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host));
+        let is_own = origin
+            .split_once("://")
+            .is_some_and(|(scheme, rest)| hosts.schemes.contains(&scheme) && rest.eq_ignore_ascii_case(host));
         if !is_own {
             let shown: String = origin.chars().take(80).collect();
             return Err(Problem::foreign(format!("a page of {shown:?} may not use this server")).field("origin"));
@@ -109,8 +122,11 @@ mod tests {
         Hosts::new(
             &["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()],
             &["nsc.lan".to_owned(), "a:1".into()],
+            LOCAL,
         )
     }
+
+    const LOCAL: Reach = Reach { is_local: true, is_secure: false, is_proxied: false };
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect()
@@ -139,7 +155,7 @@ mod tests {
         ] {
             assert!(!hosts().knows(bad), "{bad}");
         }
-        assert!(Hosts::new(&["127.0.0.1:80".parse().unwrap()], &[]).knows("localhost"));
+        assert!(Hosts::new(&["127.0.0.1:80".parse().unwrap()], &[], LOCAL).knows("localhost"));
     }
 
     #[test]

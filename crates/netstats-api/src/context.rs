@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::limits::Limits;
+use crate::tls::Tls;
 
 /// The wall clock, read by whoever may.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -49,6 +50,14 @@ pub struct ApiContext {
     pub limits: Limits,
     /// Names besides `localhost`, `127.0.0.1` and `[::1]` under which browsers may come: `name` or `name:port`.
     pub allowed_hosts: Vec<String>,
+    /// TLS on every listener; none for plain HTTP.
+    pub tls: Option<Tls>,
+    /// A proxy stands in front: it speaks TLS, passes `Host` on, and names the client in `X-Forwarded-For`.
+    pub behind_proxy: bool,
+    /// Lets the first admin be made where others can reach the server (`POST /api/setup`); shown on the console.
+    pub setup_token: Option<String>,
+    /// Lets those in who can read the data folder: the command line on this machine.
+    pub place_token: Option<String>,
     /// Program version, as shown.
     pub version: &'static str,
 }
@@ -78,6 +87,10 @@ impl ApiContext {
             report: Arc::new(Report::default),
             limits: Limits::default(),
             allowed_hosts: Vec::new(),
+            tls: None,
+            behind_proxy: false,
+            setup_token: None,
+            place_token: None,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,10 @@ use crate::route::{Asked, Call, Carried};
 use crate::who::Who;
 
 /// What happens to an upgrade request for `/ws` whose head has passed all checks.
-pub(crate) type Upgrade = Box<dyn Fn(Request<Incoming>, SocketAddr) -> Result<Reply, Problem> + Send + Sync>;
+pub(crate) type Upgrade = Box<dyn Fn(Request<Incoming>, Who) -> Result<Reply, Problem> + Send + Sync>;
+
+/// Whose request it is, by its head.
+pub(crate) type Knock = Box<dyn Fn(&Method, &HeaderMap, IpAddr) -> Result<Who, Problem> + Send + Sync>;
 
 /// What came of a request's head.
 enum Opened {
@@ -40,6 +43,7 @@ pub(crate) struct Door {
     app: tide::Server<()>,
     hosts: Hosts,
     limits: Arc<Limits>,
+    knock: Knock,
     upgrade: Upgrade,
     base: http_types::Url,
     /// Request ids: this start's own number, and a count.
@@ -48,10 +52,16 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(app: tide::Server<()>, hosts: Hosts, limits: Arc<Limits>, upgrade: Upgrade) -> Self {
+    pub(crate) fn new(
+        app: tide::Server<()>,
+        hosts: Hosts,
+        limits: Arc<Limits>,
+        knock: Knock,
+        upgrade: Upgrade,
+    ) -> Self {
         let start = (RandomState::new().build_hasher().finish() & 0xffff_ffff) as u32;
         let base = http_types::Url::parse("http://localhost/").expect("a constant URL");
-        Self { app, hosts, limits, upgrade, base, start, count: AtomicU64::new(0) }
+        Self { app, hosts, limits, knock, upgrade, base, start, count: AtomicU64::new(0) }
     }
 
     /// Answers one request; whatever happens inside, the connection gets a response.
@@ -99,15 +109,16 @@ impl Door {
         self.check_head(&request)?;
         let path = request.uri().path();
         browser::check(&self.hosts, request.method(), request.headers(), !is_api(path))?;
+        let who = (self.knock)(request.method(), request.headers(), peer.ip())?;
         if path == "/ws" {
-            return (self.upgrade)(request, peer).map(Opened::Answered);
+            return (self.upgrade)(request, who).map(Opened::Answered);
         }
         let query = Query::parse(request.uri().query())?;
         let path = path.to_owned();
         // HEAD is GET whose body hyper leaves out.
         let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
         let headers = std::mem::take(request.headers_mut());
-        let call = Asked { method, path, query, headers, body: Bytes::new(), id: String::new(), who: Who::local() };
+        let call = Asked { method, path, query, headers, body: Bytes::new(), id: String::new(), who };
         Ok(Opened::Asked(Box::new(call), request.into_body()))
     }
 

@@ -37,10 +37,12 @@ async fn start(limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let app = Arc::new(Table::new(routes, assets)).mount(Arc::new(()), Arc::new(netstats_event::Timestamp::default));
     let limits = Arc::new(limits);
+    let reach = crate::gate::Reach { is_local: true, is_secure: false, is_proxied: false };
+    let knock = Box::new(|_: &_, _: &_, address| Ok(crate::who::Who::local(address)));
     let upgrade = Box::new(|_, _| Err(Problem::not_found("no socket here")));
-    let door = Arc::new(Door::new(app, Hosts::new(&[address], &[]), limits.clone(), upgrade));
+    let door = Arc::new(Door::new(app, Hosts::new(&[address], &[], reach), limits.clone(), knock, upgrade));
     let (stop, stopping) = watch::channel(false);
-    let task = tokio::spawn(crate::server::serve(vec![listener], door, limits, stopping));
+    let task = tokio::spawn(crate::server::serve(vec![listener], None, door, limits, stopping));
     Server { address, stop, task }
 }
 
@@ -261,6 +263,8 @@ async fn past_each_limit_stands_its_own_status() {
     // And one that does not read what it asked for.
     let mut deaf = server.connect().await;
     deaf.write_all(format!("GET /api/big HTTP/1.1\r\nhost: {}\r\n\r\n", server.address).as_bytes()).await.unwrap();
+    // From its first byte on it is left unread.
+    deaf.read_exact(&mut [0]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let mut got = Vec::new();
     let _ = tokio::time::timeout(BOUND, deaf.read_to_end(&mut got)).await.expect("closed by the server");
@@ -358,14 +362,21 @@ async fn a_stop_lets_a_request_under_way_finish_and_closes_idle_connections() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_can_reach_is_refused() {
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0", "[::ffff:0.0.0.0]:0"] {
-        let error = crate::bind(address.parse().unwrap()).await.unwrap_err().to_string();
+async fn an_address_that_others_can_reach_needs_tls_or_a_proxy_and_names() {
+    let reach = |address: &str, is_proxied, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        crate::server::reach(&[address.parse().unwrap()], false, is_proxied, &names)
+    };
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0", "[::ffff:192.0.2.1]:0"] {
+        let error = reach(address, false, &["stats.test"]).unwrap_err().to_string();
         assert!(error.contains("will not listen") && error.contains("127.0.0.1"), "{error}");
     }
-    for address in ["127.0.0.1:0", "127.9.9.9:0"] {
-        crate::bind(address.parse().unwrap()).await.unwrap();
-    }
+    assert!(reach("0.0.0.0:0", true, &[]).unwrap_err().to_string().contains("allowed_hosts"));
+    let far = reach("0.0.0.0:0", true, &["stats.test"]).unwrap();
+    assert!(!far.is_local && far.is_secure && far.is_proxied);
+    let near = reach("127.9.9.9:0", false, &[]).unwrap();
+    assert!(near.is_local && !near.is_secure);
+    assert!(!reach("127.0.0.1:0", true, &[]).unwrap().is_local, "a proxy's clients are not on this machine");
     let first = crate::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = crate::bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("cannot listen on 127.0.0.1"), "{error}");

@@ -29,6 +29,7 @@ mod door_tests;
 mod encoding;
 mod error;
 mod finish;
+mod gate;
 mod guard;
 mod json;
 mod limits;
@@ -44,9 +45,12 @@ mod repeat;
 mod reply;
 mod route;
 mod routes;
+mod secret;
 mod server;
 mod session;
 mod socket;
+mod throttle;
+mod tls;
 mod watch;
 mod who;
 
@@ -58,5 +62,6 @@ pub use context::{
 pub use error::Error;
 pub use json::update_text;
 pub use limits::Limits;
-pub use server::{bind, check_bind};
+pub use server::bind;
+pub use tls::Tls;
 pub use watch::watch;

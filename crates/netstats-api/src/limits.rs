@@ -98,3 +98,31 @@ pub(crate) const MAX_WORST: usize = 1_000;
 pub(crate) const MAX_OUTAGES: usize = 1_000;
 /// Traces of which `GET /api/paths` makes versions: the newest, if there are more (`is_cut` says so).
 pub(crate) const MAX_TRACES: usize = 10_000;
+/// Characters of a password, at least.
+pub(crate) const MIN_PASSWORD_CHARS: usize = 12;
+/// Bytes of a password.
+pub(crate) const MAX_PASSWORD_BYTES: usize = 1_024;
+/// Failed logins of a name or an address before each further one waits (429).
+pub(crate) const FREE_FAILURES: u32 = 5;
+/// The longest such wait.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Names and addresses whose failures are kept.
+pub(crate) const MAX_THROTTLED: usize = 4_096;
+/// Passwords hashed at the same time, and how many more may wait for it (503 past them).
+pub(crate) const HASHES_AT_ONCE: usize = 2;
+/// How long a login waits for its turn to be hashed (503 past it).
+pub(crate) const HASH_WAIT: Duration = Duration::from_secs(10);
+/// A session ends when it is not used for so long ...
+pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(12 * 3_600);
+/// ... or at this age.
+pub(crate) const SESSION_LASTS: Duration = Duration::from_secs(7 * 86_400);
+/// One `access_denied` event for each address and reason within this time.
+pub(crate) const DENIAL_EVERY: Duration = Duration::from_secs(60);
+/// Addresses and reasons that are told apart within that time.
+pub(crate) const MAX_DENIALS: usize = 64;
+/// Config events that one page of the audit trail looks through.
+pub(crate) const MAX_TRAIL_LOOK: usize = 10_000;
+/// Events of one page of the audit trail.
+pub(crate) const MAX_TRAIL_PAGE: usize = 1_000;
+/// From one look at the certificate's files to the next.
+pub(crate) const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);

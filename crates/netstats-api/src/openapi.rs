@@ -24,12 +24,15 @@ use crate::problem::ProblemJson;
 use crate::route::{Route, Table};
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 12] = [
     ("health", "How the product does"),
     ("destinations", "What is measured"),
     ("jobs", "What to measure, how often, when"),
     ("samples", "What was measured"),
     ("analysis", "What the samples say"),
+    ("annotations", "Remarks on moments and spans of time"),
+    ("maintenance", "Planned windows"),
+    ("accounting", "How availability is accounted for"),
     ("live", "What happens now"),
     ("audit", "Who changed what, and taking it back"),
     ("access", "Users, sessions and API tokens"),

@@ -104,11 +104,14 @@ pub(crate) struct Wanted {
     pub(crate) filter: Filter,
     /// About a destination or job that carries one of these tags; empty for all.
     pub(crate) tags: BTreeSet<String>,
+    /// Events about who may come in too: an admin's to know.
+    pub(crate) shows_access: bool,
 }
 
 impl Wanted {
     pub(crate) fn wants(&self, event: &Event, inventory: &Inventory) -> bool {
-        self.filter.wants(event) && (self.tags.is_empty() || self.is_tagged(event, inventory))
+        let is_shown = self.shows_access || !event.kind().is_some_and(Kind::is_access);
+        is_shown && self.filter.wants(event) && (self.tags.is_empty() || self.is_tagged(event, inventory))
     }
 
     fn is_tagged(&self, event: &Event, inventory: &Inventory) -> bool {
@@ -191,7 +194,7 @@ fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
     let jobs = ids(&mut fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
     let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
     let (families, kinds) = read_kinds(&mut fields)?;
-    let wanted = Wanted { filter: Filter { destinations, jobs, families, kinds }, tags };
+    let wanted = Wanted { filter: Filter { destinations, jobs, families, kinds }, tags, shows_access: false };
     if op == "replay" {
         let accepted = "a position, or a time";
         let from = read_moment(&mut fields, "from")?.ok_or_else(|| fields.refuse("from", "is missing", accepted))?;

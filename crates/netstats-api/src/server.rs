@@ -8,29 +8,45 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
 use crate::door::Door;
+use crate::gate::Reach;
 use crate::guard::{Guarded, Pulse};
 use crate::limits::Limits;
 
-/// Says whether `address` may be listened on.
+/// How the server is reached at `addresses`.
 ///
 /// # Errors
-/// Only loopback addresses may, until the server knows its users: whoever reaches the port can change what is measured.
-pub fn check_bind(address: SocketAddr) -> Result<(), Error> {
-    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(Error::NotLoopback(address)) }
+/// Others can reach it, and neither TLS nor a proxy protects them; or it would answer to no name.
+pub(crate) fn reach(
+    addresses: &[SocketAddr],
+    has_tls: bool,
+    is_proxied: bool,
+    names: &[String],
+) -> Result<Reach, Error> {
+    let far = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    if let Some(far) = far {
+        if !has_tls && !is_proxied {
+            return Err(Error::NotLoopback(*far));
+        }
+        if far.ip().is_unspecified() && names.is_empty() {
+            return Err(Error::NoHosts(*far));
+        }
+    }
+    Ok(Reach { is_local: far.is_none() && !is_proxied, is_secure: has_tls || is_proxied, is_proxied })
 }
 
 /// Opens a listener.
 ///
 /// # Errors
-/// Not a loopback address; in use; not allowed.
+/// In use; not allowed.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    check_bind(address)?;
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }
 
@@ -82,6 +98,7 @@ impl Drop for Slot {
 /// Serves until `stopping` turns true, then lets requests under way finish for a while.
 pub(crate) async fn serve(
     listeners: Vec<TcpListener>,
+    tls: Option<TlsAcceptor>,
     door: Arc<Door>,
     limits: Arc<Limits>,
     stopping: watch::Receiver<bool>,
@@ -89,13 +106,14 @@ pub(crate) async fn serve(
     let slots = Arc::new(Slots::default());
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, door.clone(), limits.clone(), slots.clone(), stopping.clone()));
+        loops.spawn(accept(listener, tls.clone(), door.clone(), limits.clone(), slots.clone(), stopping.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
 async fn accept(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     door: Arc<Door>,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
@@ -110,7 +128,13 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match slots.take(peer.ip(), limits.connections, limits.connections_per_address) {
                     Some(slot) => {
-                        connections.spawn(connection(stream, peer, slot, door.clone(), limits.clone(), stopping.clone()));
+                        // Small replies must not wait for the acknowledgement of the one before.
+                        let _ = stream.set_nodelay(true);
+                        let (door, limits, stopping) = (door.clone(), limits.clone(), stopping.clone());
+                        match tls.clone() {
+                            None => connections.spawn(connection(stream, peer, slot, door, limits, stopping)),
+                            Some(tls) => connections.spawn(secured(tls, stream, peer, slot, door, limits, stopping)),
+                        };
                     }
                     None => turn_away(&stream),
                 },
@@ -143,7 +167,9 @@ fn turn_away(stream: &TcpStream) {
     let _ = stream.try_write(busy.as_bytes());
 }
 
-async fn connection(
+/// A connection with TLS; the handshake has as long as a head.
+async fn secured(
+    tls: TlsAcceptor,
     stream: TcpStream,
     peer: SocketAddr,
     slot: Slot,
@@ -151,8 +177,21 @@ async fn connection(
     limits: Arc<Limits>,
     stopping: watch::Receiver<bool>,
 ) {
-    // Small replies must not wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
+    match tokio::time::timeout(limits.head_time, tls.accept(stream)).await {
+        Ok(Ok(stream)) => connection(stream, peer, slot, door, limits, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+}
+
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: T,
+    peer: SocketAddr,
+    slot: Slot,
+    door: Arc<Door>,
+    limits: Arc<Limits>,
+    stopping: watch::Receiver<bool>,
+) {
     let pulse = Arc::new(Pulse::default());
     let io = TokioIo::new(Guarded::new(stream, pulse.clone(), limits.clone()));
     let service = service_fn(|request| door.answer(request, peer, &pulse));

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use netstats_broadcast::{Delivery, JOIN_DISTANCE, Subscription, Update, replay};
-use netstats_event::Position;
+use netstats_event::{Position, Role};
 use netstats_inventory::Inventory;
 use netstats_log::ReadLimit;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -26,6 +26,7 @@ use crate::playback::Playback;
 use crate::problem::Problem;
 use crate::protocol::{Ask, Op, PlayAsk, Say, Speed, Wanted, read, union};
 use crate::server::stopped;
+use crate::who::Who;
 
 /// Updates sent before the socket is flushed and the other side is listened to again.
 const BATCH: usize = 128;
@@ -46,6 +47,7 @@ enum End {
 
 struct Session {
     app: Arc<App>,
+    who: Who,
     stream: WebSocketStream<TokioIo<Upgraded>>,
     subscriptions: Vec<(String, Wanted)>,
     live: Option<Subscription>,
@@ -58,12 +60,13 @@ struct Session {
 }
 
 /// Talks until one side has enough; first of all replays what was asked for in the address.
-pub(crate) async fn run(app: Arc<App>, stream: WebSocketStream<TokioIo<Upgraded>>, first: Option<PlayAsk>) {
+pub(crate) async fn run(app: Arc<App>, who: Who, stream: WebSocketStream<TokioIo<Upgraded>>, first: Option<PlayAsk>) {
     let now = Instant::now();
     let position = app.context.broadcaster.position();
     let tokens = f64::from(app.context.limits.messages_per_s * BURST_S);
     let mut session = Session {
         app,
+        who,
         stream,
         subscriptions: Vec::new(),
         live: None,
@@ -192,7 +195,8 @@ impl Session {
         .await
     }
 
-    async fn play(&mut self, ask: PlayAsk) -> Result<(), End> {
+    async fn play(&mut self, mut ask: PlayAsk) -> Result<(), End> {
+        ask.wanted.shows_access = self.who.is(Role::Admin);
         let id = ask.id.clone();
         if !self.subscriptions.is_empty() || self.playback.is_some() {
             let problem = Problem::new(hyper::StatusCode::CONFLICT, "subscribed", "a replay has the socket to itself")
@@ -263,7 +267,8 @@ impl Session {
 
     /// A subscription of an id that is there replaces it.
     async fn subscribe(&mut self, ask: Ask) -> Result<(), End> {
-        let Ask { id, wanted, from, snapshot } = ask;
+        let Ask { id, mut wanted, from, snapshot } = ask;
+        wanted.shows_access = self.who.is(Role::Admin);
         let most = self.app.context.limits.subscriptions;
         if self.subscriptions.len() >= most && !self.subscriptions.iter().any(|(known, _)| *known == id) {
             let problem = Problem::new(hyper::StatusCode::CONFLICT, "too-many-subscriptions", "too many subscriptions")
@@ -412,6 +417,9 @@ impl Session {
         let limits = &self.app.context.limits;
         if self.heard_at.elapsed() > limits.heartbeat * SILENT_HEARTBEATS {
             return Err(End::Close(CloseCode::Policy, "no answer to pings"));
+        }
+        if !self.app.gate.still_counts(&self.app.context, &self.who) {
+            return Err(End::Close(CloseCode::Policy, "the login or token does not count any more"));
         }
         // Read before the queue is looked at: what is published up to here is in the queue or sent.
         let position = self.app.context.broadcaster.position();

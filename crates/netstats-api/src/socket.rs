@@ -1,6 +1,5 @@
 //! `/ws`: the handshake, and the sockets that are open.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -15,12 +14,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::app::App;
+use crate::declare::Access;
 use crate::door::Upgrade;
 use crate::path::Query;
 use crate::problem::Problem;
 use crate::protocol::read_query;
 use crate::reply::Reply;
 use crate::server::Slots;
+use crate::who::Who;
 
 /// Bytes read at once from a socket: clients say little.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -54,15 +55,16 @@ impl Sockets {
 
     /// What the door calls for `/ws`.
     pub(crate) fn into_upgrade(self) -> Upgrade {
-        Box::new(move |request, peer| self.upgrade(request, peer))
+        Box::new(move |request, who| self.upgrade(request, who))
     }
 
-    fn upgrade(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Reply, Problem> {
+    fn upgrade(&self, mut request: Request<Incoming>, who: Who) -> Result<Reply, Problem> {
+        who.may(Access::Needs(netstats_event::Role::Viewer))?;
         let key = check(request.method(), request.version(), request.headers())?;
         let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Problem::internal())?;
         let limits = &self.app.context.limits;
         let most = limits.sockets;
-        let slot = self.slots.take(peer.ip(), most, most).ok_or_else(|| {
+        let slot = self.slots.take(who.address, most, most).ok_or_else(|| {
             Problem::unavailable("too many WebSockets are open").accepted(format!("at most {most}")).closing()
         })?;
         let config = WebSocketConfig::default()
@@ -80,9 +82,9 @@ impl Sockets {
             match upgrading.await {
                 Ok(upgraded) => {
                     let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config));
-                    crate::session::run(app, stream.await, first).await;
+                    crate::session::run(app, who, stream.await, first).await;
                 }
-                Err(error) => tracing::debug!(%peer, %error, "the upgrade to a WebSocket failed"),
+                Err(error) => tracing::debug!(%error, "the upgrade to a WebSocket failed"),
             }
         });
         Ok(Reply::new(StatusCode::SWITCHING_PROTOCOLS)

@@ -1,12 +1,13 @@
 //! The one list of event kinds.
 
 use crate::{
-    AccountingChanged, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnswerChanged, BandwidthMeasured,
-    ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied, DestinationAdded,
-    DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded, JobChanged, JobId,
-    JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, Meta, NameResolved,
-    PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured,
-    Timestamp, UplinkLost, UplinkRestored,
+    AccessDenied, AccountingChanged, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnswerChanged,
+    BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
+    DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
+    JobChanged, JobId, JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved,
+    Meta, NameResolved, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SessionEnded, SessionStarted,
+    SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded, TokenRevoked, UplinkLost,
+    UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -132,6 +133,14 @@ kinds! {
     MaintenanceChanged = 135, "maintenance_changed", Config;
     MaintenanceRemoved = 136, "maintenance_removed", Config;
     AccountingChanged = 137, "accounting_changed", Config;
+    UserAdded = 141, "user_added", Config;
+    UserChanged = 142, "user_changed", Config;
+    UserRemoved = 143, "user_removed", Config;
+    TokenAdded = 144, "token_added", Config;
+    TokenRevoked = 145, "token_revoked", Config;
+    SessionStarted = 146, "session_started", Config;
+    SessionEnded = 147, "session_ended", Config;
+    AccessDenied = 148, "access_denied", Config;
     PingMeasured = 201, "ping_measured", Sample;
     RouteTraced = 202, "route_traced", Sample;
     NameResolved = 203, "name_resolved", Sample;
@@ -149,6 +158,14 @@ kinds! {
     UplinkLost = 406, "uplink_lost", Observer;
     UplinkRestored = 407, "uplink_restored", Observer;
     AnswerChanged = 408, "answer_changed", Observer;
+}
+
+impl Kind {
+    /// It is about who may come in, which not everybody who looks needs to know.
+    #[must_use]
+    pub const fn is_access(self) -> bool {
+        matches!(self.code(), 141..=148)
+    }
 }
 
 impl Event {
@@ -184,6 +201,14 @@ impl Event {
             Self::MaintenanceChanged(e) => &e.meta,
             Self::MaintenanceRemoved(e) => &e.meta,
             Self::AccountingChanged(e) => &e.meta,
+            Self::UserAdded(e) => &e.meta,
+            Self::UserChanged(e) => &e.meta,
+            Self::UserRemoved(e) => &e.meta,
+            Self::TokenAdded(e) => &e.meta,
+            Self::TokenRevoked(e) => &e.meta,
+            Self::SessionStarted(e) => &e.meta,
+            Self::SessionEnded(e) => &e.meta,
+            Self::AccessDenied(e) => &e.meta,
             _ => return None,
         })
     }

@@ -37,6 +37,18 @@ id! {
     /// A maintenance window's number: small, given in order, never used again after a removal.
     MaintenanceId, u32
 }
+id! {
+    /// A user's number: given in order, never used again after a removal.
+    UserId, u32
+}
+id! {
+    /// An API token's number: given in order, never used again.
+    TokenId, u32
+}
+id! {
+    /// A session's number: given in order, never used again.
+    SessionId, u32
+}
 
 impl Position {
     /// Before the first event.

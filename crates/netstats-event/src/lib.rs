@@ -13,6 +13,7 @@
 //! - policy: whether a job may exist is decided in `netstats-inventory`;
 //! - statistics: it keeps every round trip, and counts nothing.
 
+mod access;
 mod account;
 mod codec;
 mod columns;
@@ -28,6 +29,10 @@ mod sample;
 mod unit;
 mod v1;
 
+pub use access::{
+    AccessDenied, SessionEnded, SessionStarted, TokenAdded, TokenRevoked, TokenSpec, UserAdded, UserChanged,
+    UserRemoved, UserSpec,
+};
 pub use account::{
     AccountingChanged, AccountingSpec, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnnotationSpec,
     MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, MaintenanceSpec, ObserverOutages,
@@ -39,7 +44,7 @@ pub use config::{
     JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, Role, WeeklyHours, WeeklySpan,
 };
 pub use event::{Envelope, Event, Family, Kind};
-pub use id::{AnnotationId, DestinationId, JobId, MaintenanceId, Position};
+pub use id::{AnnotationId, DestinationId, JobId, MaintenanceId, Position, SessionId, TokenId, UserId};
 pub use limits::{
     MAX_BURST_PACKETS, MAX_HOPS, MAX_HOST_CHARS, MAX_JOB_DESTINATIONS, MAX_NAME_CHARS, MAX_PAYLOAD_BYTES, MAX_TAGS,
     MAX_TEXT_CHARS,

@@ -64,6 +64,15 @@ pub(crate) fn check(event: &Event) -> Result<(), EncodeError> {
             tags("destination_tags", &spec.destination_tags)?;
             within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
         }
+        Event::UserAdded(crate::UserAdded { spec, .. }) | Event::UserChanged(crate::UserChanged { spec, .. }) => {
+            chars("name", &spec.name, MAX_NAME_CHARS)?;
+            chars("password_hash", &spec.password_hash, MAX_TEXT_CHARS)
+        }
+        Event::TokenAdded(event) => chars("name", &event.spec.name, MAX_NAME_CHARS),
+        Event::AccessDenied(event) => {
+            chars("request", &event.request, MAX_TEXT_CHARS)?;
+            chars("reason", &event.reason, MAX_TEXT_CHARS)
+        }
         Event::PingMeasured(event) => within("echoes", event.echoes.len(), MAX_BURST_PACKETS),
         Event::RouteTraced(event) => within("hops", event.hops.len(), MAX_HOPS),
         Event::SlotFailed(event) => chars("detail", &event.detail, MAX_TEXT_CHARS),

@@ -2,6 +2,7 @@
 //! changes once a release has written it. Integers, strings, vectors and options only; enums are numbers with tables
 //! in `codes.rs`.
 
+mod access;
 mod account;
 mod burst;
 mod codes;
@@ -81,6 +82,14 @@ mod dispatch {
         MaintenanceChanged => config::MaintenanceChangedV1,
         MaintenanceRemoved => config::MaintenanceRemovedV1,
         AccountingChanged => account::AccountingChangedV1,
+        UserAdded => access::UserV1,
+        UserChanged => access::UserChangedV1,
+        UserRemoved => access::UserRemovedV1,
+        TokenAdded => access::TokenV1,
+        TokenRevoked => access::TokenRevokedV1,
+        SessionStarted => access::SessionV1,
+        SessionEnded => access::SessionEndedV1,
+        AccessDenied => access::DeniedV1,
         PingMeasured => sample::PingMeasuredV1,
         RouteTraced => sample::RouteTracedV1,
         NameResolved => sample::NameResolvedV1,

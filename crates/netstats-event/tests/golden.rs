@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use netstats_event::{
-    AccountingChanged, AccountingSpec, AddressFamily, AnnotationAdded, AnnotationChanged, AnnotationId,
+    AccessDenied, AccountingChanged, AccountingSpec, AddressFamily, AnnotationAdded, AnnotationChanged, AnnotationId,
     AnnotationRemoved, AnnotationSpec, AnswerChanged, AnswerRecord, BandwidthDirection, BandwidthEngine,
     BandwidthMeasured, BandwidthOptions, ClockSource, ClockStepped, CollectorStalled, CollectorStarted,
     CollectorStopped, ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved,
@@ -16,9 +16,11 @@ use netstats_event::{
     HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
     JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
     MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PingMeasured,
-    PingOptions, ProbeKind, ProbeOptions, RouteTraced, Rtt, SampleFlags, SampleHead, SlotFailed, SlotsMissed,
-    SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions, TcpOutcome, Throughput, Timestamp, TracerouteOptions,
-    TracerouteProtocol, Transport, UplinkLost, UplinkRestored, WeeklyHours, WeeklySpan, decode, encode,
+    PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SessionEnded, SessionId,
+    SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions, TcpOutcome,
+    Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions, TracerouteProtocol,
+    Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec, WeeklyHours,
+    WeeklySpan, decode, encode,
 };
 
 fn meta() -> Meta {
@@ -32,6 +34,20 @@ fn head() -> SampleHead {
         slot_at: Timestamp::from_millis(1_795_000_000_123),
         lateness_us: 456,
         flags: SampleFlags { self_delayed: true, under_own_load: false, clock_suspect: true, uplink_down: false },
+    }
+}
+
+fn user() -> UserSpec {
+    UserSpec { name: "ada".to_owned(), role: Role::Operator, password_hash: "$argon2id$v=19$...".to_owned() }
+}
+
+fn token() -> TokenSpec {
+    TokenSpec {
+        user: UserId(7),
+        name: "backup script".to_owned(),
+        role: Role::Viewer,
+        hash: [3; 32],
+        expires_at: Some(Timestamp::from_millis(1_795_000_000_123)),
     }
 }
 
@@ -343,6 +359,29 @@ fn events() -> Vec<Event> {
         ClockStepped { by_ns: -3_600_000_000_000 }.into(),
         HostSlept { for_ns: 5 }.into(),
         CollectorStalled { for_ns: 6 }.into(),
+        UserAdded { id: UserId(7), spec: user(), meta: meta() }.into(),
+        UserChanged { id: UserId(7), spec: UserSpec { role: Role::Admin, ..user() }, meta: meta() }.into(),
+        UserRemoved { id: UserId(7), meta: meta() }.into(),
+        TokenAdded { id: TokenId(8), spec: token(), meta: meta() }.into(),
+        TokenRevoked { id: TokenId(8), meta: meta() }.into(),
+        SessionStarted {
+            id: SessionId(9),
+            user: UserId(7),
+            hash: [5; 32],
+            address: Some(v6()),
+            expires_at: Timestamp::from_millis(1_795_000_000_123),
+            meta: meta(),
+        }
+        .into(),
+        SessionEnded { id: SessionId(9), meta: meta() }.into(),
+        AccessDenied {
+            address: Some(v4()),
+            request: "POST /api/login".to_owned(),
+            reason: "wrong password".to_owned(),
+            count: 12,
+            meta: meta(),
+        }
+        .into(),
         UplinkLost { reason: "no route".to_owned(), gateway: Some(v4()) }.into(),
         UplinkRestored { gateway: Some(v6()) }.into(),
         AnswerChanged { destination: id, host: "example.net".to_owned(), before: vec![v4()], after: vec![v4(), v6()] }

@@ -1,13 +1,15 @@
 //! What may be asked of the inventory, and how it says no.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use netstats_event::{
     AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, JobId, JobSpec, MaintenanceId,
-    MaintenanceSpec,
+    MaintenanceSpec, SessionId, Timestamp, TokenId, TokenSpec, UserId, UserSpec,
 };
 
 use crate::limits::{DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S};
+use crate::undo::Undo;
 
 /// A wish. Whoever carries it out owns nothing by it: `managed_by` in a spec is set by `decide`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +82,61 @@ pub enum Command {
     },
     /// Save the method of accounting.
     ChangeAccounting(AccountingSpec),
+    /// Add these, or change those of the same name: all of them or none.
+    Import {
+        /// Destinations.
+        destinations: Vec<DestinationSpec>,
+        /// Jobs; they name destinations that are there or come with them.
+        jobs: Vec<DesiredJob>,
+    },
+    /// Take a config event back.
+    Undo(Box<Undo>),
+    /// Say who may come in.
+    Access(AccessCommand),
     /// Make the entries that the config file manages what the file says.
     ApplyConfig(DesiredState),
+}
+
+/// A wish about who may come in. Passwords and tokens arrive as hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessCommand {
+    /// Add a user; the first one must be an admin.
+    AddUser(UserSpec),
+    /// Replace all of a user's description. A new password ends their sessions.
+    ChangeUser {
+        /// Which.
+        id: UserId,
+        /// All that they shall be.
+        spec: UserSpec,
+    },
+    /// Remove a user with their tokens and sessions.
+    RemoveUser {
+        /// Which.
+        id: UserId,
+    },
+    /// Add a token; it never may more than its owner.
+    AddToken(TokenSpec),
+    /// Revoke a token.
+    RevokeToken {
+        /// Which.
+        id: TokenId,
+    },
+    /// Let a user in whose password was right.
+    StartSession {
+        /// Who.
+        user: UserId,
+        /// BLAKE3 of the session's secret.
+        hash: [u8; 32],
+        /// From where.
+        address: Option<IpAddr>,
+        /// Not at or after.
+        expires_at: Timestamp,
+    },
+    /// End a session; nothing if it ended already.
+    EndSession {
+        /// Which.
+        id: SessionId,
+    },
 }
 
 /// What the config file declares. The name is an entry's identity: an entry under a new name is a new entry.

@@ -8,7 +8,8 @@ use netstats_event::{
 };
 
 use crate::account;
-use crate::command::{Command, DesiredJob, DesiredState, Policy, Rejection};
+use crate::command::{Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind};
+use crate::limits::MAX_IMPORT;
 use crate::model::{Destination, Inventory, Job, name_key};
 use crate::validate::{self, did_you_mean};
 
@@ -63,6 +64,9 @@ pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy)
         Command::ChangeMaintenance { id, spec } => account::change_maintenance(state, id, spec, meta)?,
         Command::RemoveMaintenance { id } => Some(account::remove_maintenance(state, id, meta)?),
         Command::ChangeAccounting(spec) => account::change_accounting(state, spec, meta)?,
+        Command::Import { destinations, jobs } => return import(state, destinations, jobs, meta, policy),
+        Command::Undo(undo) => return crate::undo::undo(state, &undo, meta, policy),
+        Command::Access(command) => return crate::decide_access::decide(&state.access, command, meta),
         Command::ApplyConfig(desired) => {
             // A file is right or wrong in itself: its starter block is checked also where it is not appended.
             if desired.starter.is_some() && !starts_empty(state) {
@@ -91,18 +95,18 @@ fn users_job(state: &Inventory, id: JobId) -> Result<&Job, Rejection> {
     }
 }
 
-fn managed(what: &str, name: &str) -> Rejection {
+pub(crate) fn managed(what: &str, name: &str) -> Rejection {
     Rejection::conflict(format!("the {what} {name:?} is managed by the config file"))
         .hinting(format!("change it in the config file, under `{what}s`, and reload"))
 }
 
-fn taken(what: &str, name: &str, id: impl std::fmt::Display) -> Rejection {
+pub(crate) fn taken(what: &str, name: &str, id: impl std::fmt::Display) -> Rejection {
     Rejection::conflict(format!("there is a {what} named {name:?} already, with the id {id}"))
         .at("name")
         .hinting("choose another name; upper and lower case are the same")
 }
 
-fn full(what: &str, limit: usize) -> Rejection {
+pub(crate) fn full(what: &str, limit: usize) -> Rejection {
     Rejection::conflict(format!("there are {limit} {what} already, the most allowed"))
         .accepting(format!("at most {limit}"))
         .hinting(format!("remove some, or raise `limits.max_{what}` in the config file"))
@@ -301,6 +305,44 @@ fn names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<BTreeMa
     Ok(places)
 }
 
+/// Adds each entry, or changes the one of its name; what the config file manages stays its own.
+fn import(
+    state: &Inventory,
+    destinations: Vec<DestinationSpec>,
+    jobs: Vec<DesiredJob>,
+    meta: &Meta,
+    policy: &Policy,
+) -> Result<Vec<Event>, Rejection> {
+    let given = destinations.len() + jobs.len();
+    if given > MAX_IMPORT {
+        return Err(Rejection::new(RejectionKind::Invalid, format!("there are {given} entries in one import"))
+            .accepting(format!("at most {MAX_IMPORT}")));
+    }
+    names("destinations", destinations.iter().map(|spec| spec.name.as_str()))?;
+    names("jobs", jobs.iter().map(|job| job.spec.name.as_str()))?;
+    let mut plan = Plan { state: state.clone(), events: Vec::new() };
+    for (i, spec) in destinations.into_iter().enumerate() {
+        let event = match plan.state.destination_by_name(spec.name.trim()) {
+            None => add_destination(&plan.state, spec, ManagedBy::User, meta, policy).map(Some),
+            Some(old) => users_destination(&plan.state, old.id)
+                .and_then(|old| change_destination(&plan.state, old, spec, ManagedBy::User, meta)),
+        };
+        let event = event.map_err(|no| no.under(&format!("destinations[{i}]")))?;
+        event.into_iter().for_each(|event| plan.push(event));
+    }
+    let known = plan.state.destination_names.iter().map(own).collect();
+    for (i, job) in jobs.into_iter().enumerate() {
+        let event = resolve(job, &known).and_then(|spec| match plan.state.job_by_name(spec.name.trim()) {
+            None => add_job(&plan.state, spec, ManagedBy::User, meta, policy).map(Some),
+            Some(old) => users_job(&plan.state, old.id)
+                .and_then(|old| change_job(&plan.state, old, spec, ManagedBy::User, meta, policy)),
+        });
+        let event = event.map_err(|no| no.under(&format!("jobs[{i}]")))?;
+        event.into_iter().for_each(|event| plan.push(event));
+    }
+    Ok(plan.events)
+}
+
 fn put_destination(plan: &mut Plan, spec: DestinationSpec, meta: &Meta, policy: &Policy) -> Result<(), Rejection> {
     let event = match plan.state.destination_by_name(spec.name.trim()) {
         None => Some(add_destination(&plan.state, spec, ManagedBy::Config, meta, policy)?),
@@ -347,7 +389,7 @@ fn resolve(job: DesiredJob, known: &BTreeMap<String, DestinationId>) -> Result<J
         .enumerate()
         .map(|(i, name)| {
             known.get(&name_key(name.trim())).copied().ok_or_else(|| {
-                let message = format!("the file declares no destination {name:?}");
+                let message = format!("there is no destination {name:?} it could name");
                 did_you_mean(Rejection::invalid(format!("destinations[{i}]"), message), name, known.keys())
             })
         })

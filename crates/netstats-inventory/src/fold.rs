@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use netstats_event::{
     AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, Envelope, Event, Family, JobId, JobSpec,
-    MaintenanceId, MaintenanceSpec, Meta, Position, Timestamp,
+    MaintenanceId, MaintenanceSpec, Meta, Position, SessionId, Timestamp, TokenId, UserId,
 };
 use netstats_projector::{Error, Projector, RowBatch, RowReader};
 
+use crate::access::Touched;
 use crate::model::{Annotation, Destination, Inventory, Job, Maintenance, Remark, name_key};
 use crate::query::{Change, InventoryHandle, Shared};
 use crate::rows;
@@ -29,8 +30,13 @@ impl Inventory {
     /// Folds one event. Other families leave no trace. Total: an event about an entry that is not there (which
     /// `decide` never makes) changes nothing but the position.
     pub fn apply(&mut self, envelope: &Envelope) {
+        self.fold(envelope);
+    }
+
+    fn fold(&mut self, envelope: &Envelope) -> Touched {
+        let mut touched = Touched::default();
         if config_kind(&envelope.event).is_none() {
-            return;
+            return touched;
         }
         let (position, at) = (envelope.position, envelope.recorded_at);
         self.position = position;
@@ -74,8 +80,9 @@ impl Inventory {
                 self.config_digest = Some(e.digest);
                 self.starter_applied |= e.starter;
             }
-            _ => {}
+            _ => touched = self.access.apply(envelope),
         }
+        touched
     }
 
     fn put_destination(&mut self, id: DestinationId, spec: &DestinationSpec, position: Position, at: Timestamp) {
@@ -211,6 +218,9 @@ pub(crate) struct Dirty {
     pub(crate) jobs: BTreeSet<JobId>,
     pub(crate) annotations: BTreeSet<AnnotationId>,
     pub(crate) maintenance: BTreeSet<MaintenanceId>,
+    pub(crate) users: BTreeSet<UserId>,
+    pub(crate) tokens: BTreeSet<TokenId>,
+    pub(crate) sessions: BTreeSet<SessionId>,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -260,7 +270,10 @@ impl Projector for InventoryProjector {
         for envelope in events {
             let Some(kind) = config_kind(&envelope.event) else { continue };
             // Readers share the state: the first change of a run copies it (pointers only), the others do not.
-            Arc::make_mut(&mut self.state).apply(envelope);
+            let touched = Arc::make_mut(&mut self.state).fold(envelope);
+            self.dirty.users.extend(touched.users);
+            self.dirty.tokens.extend(touched.tokens);
+            self.dirty.sessions.extend(touched.sessions);
             let (destination, job) = (envelope.event.destination(), envelope.event.job());
             self.dirty.destinations.extend(destination);
             self.dirty.jobs.extend(job);

@@ -20,9 +20,11 @@
 //! - a scheduler: it says which slots a job has, the collector runs them;
 //! - a clock: every function that depends on the time is given it.
 
+mod access;
 mod account;
 mod command;
 mod decide;
+mod decide_access;
 mod fold;
 mod host;
 mod limits;
@@ -30,11 +32,13 @@ mod model;
 mod query;
 mod rows;
 mod slots;
+mod undo;
 mod validate;
 mod window;
 
+pub use access::{Access, Session, Token, User};
 pub use account::{accounting, is_maintained, maintenance, maintenance_spans};
-pub use command::{Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind, Starter};
+pub use command::{AccessCommand, Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind, Starter};
 pub use decide::decide;
 pub use fold::InventoryProjector;
 pub use host::canonical_host;
@@ -42,4 +46,5 @@ pub use limits::*;
 pub use model::{Annotation, Destination, Inventory, Job, Maintenance, Remark};
 pub use query::{Change, InventoryHandle};
 pub use slots::{Slot, SlotRun, Slots, next_slot, phase, preview, probes};
+pub use undo::Undo;
 pub use window::{JobState, JobStatus, Window, is_active, job_state, job_status, next_change};

@@ -54,5 +54,13 @@ pub const MAX_MAINTENANCE_SPANS: usize = 10_000;
 pub const MAX_ACCOUNTING_RETRIES: u32 = 100;
 /// Grace of a method of accounting: a day, in seconds.
 pub const MAX_GRACE_S: u32 = 86_400;
+/// Users.
+pub const MAX_USERS: usize = 1_000;
+/// API tokens of all users.
+pub const MAX_TOKENS: usize = 10_000;
+/// Sessions of one user; one more ends the oldest.
+pub const MAX_SESSIONS_OF_USER: usize = 32;
+/// Destinations and jobs of one import.
+pub const MAX_IMPORT: usize = 10_000;
 /// Subscribers to inventory changes.
 pub const MAX_SUBSCRIBERS: usize = 64;

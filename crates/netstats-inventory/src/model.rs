@@ -8,6 +8,7 @@ use netstats_event::{
     MaintenanceSpec, Meta, Position, Timestamp,
 };
 
+use crate::access::Access;
 use crate::command::{Rejection, RejectionKind};
 use crate::validate::did_you_mean;
 
@@ -106,6 +107,8 @@ pub struct Inventory {
     pub config_digest: Option<[u8; 32]>,
     /// A config file's starter block was appended: it never is again.
     pub starter_applied: bool,
+    /// Users, tokens and sessions.
+    pub access: Access,
     /// Ids by name key, so that a lookup by name does not walk all entries.
     pub(crate) destination_names: BTreeMap<String, DestinationId>,
     pub(crate) job_names: BTreeMap<String, JobId>,
@@ -127,6 +130,7 @@ impl Default for Inventory {
             accounting_changed: Position::START,
             config_digest: None,
             starter_applied: false,
+            access: Access::default(),
             destination_names: BTreeMap::new(),
             job_names: BTreeMap::new(),
         }

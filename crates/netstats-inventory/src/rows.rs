@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! "m"              position u64, next destination u32, next job u32, flags u8 (1: starter applied, 2: digest known),
-//!                  digest 32 B, next annotation u32, next maintenance window u32, accounting changed u64, version u16,
-//!                  payload
+//!                  digest 32 B, next annotation u32, next maintenance window u32, next user u32, next token u32,
+//!                  next session u32, accounting changed u64, version u16, payload
 //! "d" id u32       created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "j" id u32       the same, then enabled_changed u64, enabled_changed_at i64, version u16, payload
 //! "n" id u32       an annotation: created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "w" id u32       a maintenance window: the same
+//! "u" id u32       a user: created_at i64, changed u64, version u16, payload
+//! "t" id u32       a token: created_at i64, added u64, version u16, payload
+//! "s" id u32       a session: started_at i64, 0 u64, version u16, payload
 //! "h" position u64 recorded_at i64, kind u16, destination u32 (0: none), job u32 (0: none)
 //! ```
 //! A payload is that of the event that would make the entry (`destination_added`, `job_added`, ...; `accounting_changed`
@@ -16,16 +19,18 @@
 
 use netstats_event::{
     AccountingChanged, AnnotationAdded, AnnotationId, DestinationAdded, DestinationId, Event, JobAdded, JobId, Kind,
-    MaintenanceAdded, MaintenanceId, Meta, Position, Timestamp, decode, encode,
+    MaintenanceAdded, MaintenanceId, Meta, Position, SessionId, SessionStarted, Timestamp, TokenAdded, TokenId,
+    UserAdded, UserId, decode, encode,
 };
 use netstats_projector::{Error, ErrorKind, RowBatch, RowReader};
 
+use crate::access::{Session, Token, User};
 use crate::fold::Dirty;
 use crate::model::{Destination, Inventory, Job, Remark};
 use crate::query::Change;
 
 /// Of fold and rows together.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// `flags` of the meta row.
 const STARTER_APPLIED: u8 = 1;
@@ -65,6 +70,16 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         });
         put_or_remove(rows, key(b'w', id.0), row);
     }
+    let access = &state.access;
+    for id in &dirty.users {
+        put_or_remove(rows, key(b'u', id.0), access.users.get(id).map(|user| user_row(user)));
+    }
+    for id in &dirty.tokens {
+        put_or_remove(rows, key(b't', id.0), access.tokens.get(id).map(|token| token_row(token)));
+    }
+    for id in &dirty.sessions {
+        put_or_remove(rows, key(b's', id.0), access.sessions.get(id).map(|session| session_row(session)));
+    }
     for change in &dirty.changes {
         let mut key = vec![b'h'];
         key.extend_from_slice(&change.position.0.to_be_bytes());
@@ -76,7 +91,7 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         rows.put(key, row);
     }
     if !dirty.changes.is_empty() {
-        let mut row = Vec::with_capacity(49);
+        let mut row = Vec::with_capacity(61);
         row.extend_from_slice(&state.position.0.to_le_bytes());
         row.extend_from_slice(&state.next_destination.0.to_le_bytes());
         row.extend_from_slice(&state.next_job.0.to_le_bytes());
@@ -85,6 +100,9 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         row.extend_from_slice(&state.config_digest.unwrap_or_default());
         row.extend_from_slice(&state.next_annotation.0.to_le_bytes());
         row.extend_from_slice(&state.next_maintenance.0.to_le_bytes());
+        for next in [access.next_user.0, access.next_token.0, access.next_session.0] {
+            row.extend_from_slice(&next.to_le_bytes());
+        }
         row.extend_from_slice(&state.accounting_changed.0.to_le_bytes());
         push_payload(&mut row, &AccountingChanged { spec: state.accounting, meta: Meta::default() }.into());
         rows.put(*b"m", row);
@@ -102,6 +120,60 @@ fn remark_row<Id, Spec>(remark: &Remark<Id, Spec>, event: &Event) -> Vec<u8> {
     let mut row = head(remark.created_at, remark.updated_at, remark.added, remark.changed);
     push_payload(&mut row, event);
     row
+}
+
+/// A row of access: one time, one position, and the event.
+fn access_row(at: Timestamp, position: Position, event: &Event) -> Vec<u8> {
+    let mut row = Vec::with_capacity(256);
+    row.extend_from_slice(&at.as_nanos().to_le_bytes());
+    row.extend_from_slice(&position.0.to_le_bytes());
+    push_payload(&mut row, event);
+    row
+}
+
+fn user_row(user: &User) -> Vec<u8> {
+    let event = UserAdded { id: user.id, spec: user.spec.clone(), meta: Meta::default() };
+    access_row(user.created_at, user.changed, &event.into())
+}
+
+fn token_row(token: &Token) -> Vec<u8> {
+    let event = TokenAdded { id: token.id, spec: token.spec.clone(), meta: Meta::default() };
+    access_row(token.created_at, token.added, &event.into())
+}
+
+fn session_row(session: &Session) -> Vec<u8> {
+    let Session { id, user, hash, address, started_at, expires_at } = session.clone();
+    let event = SessionStarted { id, user, hash, address, expires_at, meta: Meta::default() };
+    access_row(started_at, Position::START, &event.into())
+}
+
+fn read_user(row: &[u8]) -> Option<User> {
+    let mut row = Cursor(row);
+    let (created_at, changed) = (row.time()?, row.position()?);
+    match row.event(Kind::UserAdded)? {
+        Event::UserAdded(e) => Some(User { id: e.id, spec: e.spec, created_at, changed }),
+        _ => None,
+    }
+}
+
+fn read_token(row: &[u8]) -> Option<Token> {
+    let mut row = Cursor(row);
+    let (created_at, added) = (row.time()?, row.position()?);
+    match row.event(Kind::TokenAdded)? {
+        Event::TokenAdded(e) => Some(Token { id: e.id, spec: e.spec, created_at, added }),
+        _ => None,
+    }
+}
+
+fn read_session(row: &[u8]) -> Option<Session> {
+    let mut row = Cursor(row);
+    let (started_at, _) = (row.time()?, row.position()?);
+    match row.event(Kind::SessionStarted)? {
+        Event::SessionStarted(SessionStarted { id, user, hash, address, expires_at, .. }) => {
+            Some(Session { id, user, hash, address, started_at, expires_at })
+        }
+        _ => None,
+    }
 }
 
 fn head(created_at: Timestamp, updated_at: Timestamp, added: Position, changed: Position) -> Vec<u8> {
@@ -262,6 +334,9 @@ fn read_meta(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
     inventory.config_digest = (flags & DIGEST_KNOWN != 0).then_some(digest);
     inventory.next_annotation = AnnotationId(row.u32()?);
     inventory.next_maintenance = MaintenanceId(row.u32()?);
+    inventory.access.next_user = UserId(row.u32()?);
+    inventory.access.next_token = TokenId(row.u32()?);
+    inventory.access.next_session = SessionId(row.u32()?);
     inventory.accounting_changed = row.position()?;
     match row.event(Kind::AccountingChanged)? {
         Event::AccountingChanged(e) => inventory.accounting = e.spec,
@@ -280,6 +355,9 @@ pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Err
     scan(rows, b'j', |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
     scan(rows, b'n', |_, row| read_annotation(&mut inventory, row))?;
     scan(rows, b'w', |_, row| read_maintenance(&mut inventory, row))?;
+    scan(rows, b'u', |_, row| read_user(row).map(|user| inventory.access.insert_user(user)))?;
+    scan(rows, b't', |_, row| read_token(row).map(|token| inventory.access.insert_token(token)))?;
+    scan(rows, b's', |_, row| read_session(row).map(|session| inventory.access.insert_session(session)))?;
     scan(rows, b'h', |key, row| read_change(key, row).map(|change| changes.push(change)))?;
     if let Some(row) = rows.get(b"m")? {
         read_meta(&mut inventory, &row).ok_or_else(|| unreadable(b"m"))?;

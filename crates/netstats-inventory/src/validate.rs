@@ -365,7 +365,7 @@ fn tcp_port(spec: &JobSpec, state: &Inventory) -> Checked {
 }
 
 /// A name: of a destination or job, and so a place in a URL.
-fn name(field: &str, given: &str) -> Checked<String> {
+pub(crate) fn name(field: &str, given: &str) -> Checked<String> {
     let name = given.trim();
     let accepted = format!(
         "1 to {MAX_NAME_CHARS} characters, not all digits, none of {}",

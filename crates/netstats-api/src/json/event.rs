@@ -91,6 +91,29 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::MaintenanceChanged(e) => maintenance(&e.spec, e.id, &e.meta, inventory),
         Event::MaintenanceRemoved(e) => by(&e.meta, json!({"maintenance": {"id": e.id.0}})),
         Event::AccountingChanged(e) => by(&e.meta, json!({"accounting": AccountingJson::of(&e.spec)})),
+        // Hashes stay in the log: nobody at a door needs them.
+        Event::UserAdded(e) => by(&e.meta, json!({"user_id": e.id.0, "name": e.spec.name, "role": e.spec.role.name()})),
+        Event::UserChanged(e) => {
+            by(&e.meta, json!({"user_id": e.id.0, "name": e.spec.name, "role": e.spec.role.name()}))
+        }
+        Event::UserRemoved(e) => by(&e.meta, json!({"user_id": e.id.0})),
+        Event::TokenAdded(e) => by(
+            &e.meta,
+            json!({"token_id": e.id.0, "user_id": e.spec.user.0, "name": e.spec.name,
+            "role": e.spec.role.name(), "expires_at": e.spec.expires_at.map(Time)}),
+        ),
+        Event::TokenRevoked(e) => by(&e.meta, json!({"token_id": e.id.0})),
+        Event::SessionStarted(e) => by(
+            &e.meta,
+            json!({"session_id": e.id.0, "user_id": e.user.0, "address": e.address,
+            "expires_at": Time(e.expires_at)}),
+        ),
+        Event::SessionEnded(e) => by(&e.meta, json!({"session_id": e.id.0})),
+        Event::AccessDenied(e) => by(
+            &e.meta,
+            json!({"address": e.address, "request": e.request, "why": e.reason,
+            "count": e.count}),
+        ),
         Event::SlotFailed(e) => json!({"probe": e.probe.name(), "slot_at": Time(e.head.slot_at),
             "reason": fail_reason(e.reason), "detail": e.detail}),
         Event::SlotsMissed(e) => slots(e.probe, e.first_slot_at, e.last_slot_at, e.count, miss_reason(e.reason)),

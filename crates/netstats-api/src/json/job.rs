@@ -1,7 +1,7 @@
 //! A job in JSON.
 
 use netstats_event::{JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
-use netstats_inventory::{Inventory, Job};
+use netstats_inventory::{DesiredJob, Inventory, Job};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -193,13 +193,30 @@ const SHOWN_ONLY: &[&str] = &["id", "state", "managed_by", "created_at", "update
 /// `packets` and `options.ping.packets` disagree, the one that was changed counts.
 pub(crate) fn read_job(json: &Json, inventory: &Inventory, current: Option<&JobSpec>) -> Result<JobSpec, Problem> {
     let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
+    let destinations = read_destinations(&mut fields, inventory)?;
+    read_fields(fields, destinations, current)
+}
+
+/// A job whose destinations are names: of entries that may come with it.
+pub(crate) fn read_job_by_names(json: &Json) -> Result<DesiredJob, Problem> {
+    let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
+    let destinations = fields.texts("destinations")?.unwrap_or_default();
+    // A GET shows both; ids mean nothing elsewhere.
+    let _ = fields.value("destination_ids");
+    Ok(DesiredJob { spec: read_fields(fields, Vec::new(), None)?, destinations })
+}
+
+fn read_fields(
+    mut fields: Fields<'_>,
+    destinations: Vec<netstats_event::DestinationId>,
+    current: Option<&JobSpec>,
+) -> Result<JobSpec, Problem> {
     let name = fields.required_text("name")?;
     let description = fields.text("description")?;
     let tags = fields.texts("tags")?.unwrap_or_default();
     let enabled = fields.flag("enabled")?.unwrap_or(true);
     let interval_s = read_interval(&mut fields, current)?;
     let metrics = read_metrics(&mut fields)?;
-    let destinations = read_destinations(&mut fields, inventory)?;
     let destination_tags = fields.texts("destination_tags")?.unwrap_or_default();
     let start_time = read_time(&mut fields, "start_time")?;
     let end_time = read_time(&mut fields, "end_time")?;

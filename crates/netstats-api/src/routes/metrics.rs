@@ -98,7 +98,7 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
 }
 
 /// The job's id and metrics. A removed job's samples are still there, under its id.
-fn job_of(inventory: &Inventory, id: &str) -> Result<(JobId, Vec<Metric>), Problem> {
+pub(crate) fn job_of(inventory: &Inventory, id: &str) -> Result<(JobId, Vec<Metric>), Problem> {
     match super::jobs::find(inventory, id) {
         Ok(job) => Ok((job.id, job.spec.metrics.clone())),
         Err(problem) => match id.parse::<u32>() {

@@ -1,7 +1,10 @@
 //! Handlers, by resource.
 
+pub(crate) mod access;
 pub(crate) mod accounting;
 pub(crate) mod analytics;
+pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod docs;
