@@ -27,6 +27,8 @@ mod recorder;
 mod resume;
 mod run;
 mod schedule;
+#[cfg(test)]
+mod simulation;
 mod status;
 
 pub use collector::{Collector, CollectorConfig, StartError};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use netstats_event::{Event, Family, Position, Timestamp};
+use netstats_inventory::{Inventory, Job};
 use netstats_log::{Error, ErrorKind, Journal, ReadLimit};
 
 use crate::limits::MAX_READ_BACK;
@@ -19,6 +20,17 @@ pub(crate) struct LastRun {
     pub(crate) is_cut_off: bool,
     /// When the last run last recorded anything.
     pub(crate) last_seen: Option<Timestamp>,
+}
+
+impl LastRun {
+    /// Up to where a plan's slots had an outcome; none if it had not begun.
+    pub(crate) fn covered_of(&self, inventory: &Inventory, key: &Key, job: &Job) -> Option<Timestamp> {
+        let measured = inventory.destinations.get(&key.destination)?;
+        // What was added or changed since is a new plan: what it might have been due for before is nobody's.
+        let changed = job.updated_at.max(measured.updated_at);
+        self.last_seen.filter(|seen| changed <= *seen)?;
+        Some(self.covered.get(key).copied().or(self.floor)?.max(changed))
+    }
 }
 
 /// Reads the end of the log.

@@ -171,13 +171,7 @@ impl Loop {
         });
         self.current = self.inventory.current();
         let inventory = Arc::clone(&self.current);
-        let due = self.schedule.resume(&inventory, now, |key, job| {
-            let measured = inventory.destinations.get(&key.destination)?;
-            // What was added or changed since is a new plan: what it might have been due for before is nobody's.
-            let changed = job.updated_at.max(measured.updated_at);
-            last.last_seen.filter(|seen| changed <= *seen)?;
-            Some(last.covered.get(key).copied().or(last.floor)?.max(changed))
-        });
+        let due = self.schedule.resume(&inventory, now, |key, job| last.covered_of(&inventory, key, job));
         self.handle(due);
         self.flush(true);
     }
