@@ -13,6 +13,8 @@ use crate::problem::Problem;
 
 /// How often a command is decided anew when others write at the same time.
 const MOST_TRIES: usize = 16;
+/// How long the disk may take to confirm a write.
+const DURABLE_TIME: Duration = Duration::from_secs(6);
 /// How long the views may take to show a write.
 const VISIBLE_TIME: Duration = Duration::from_secs(10);
 /// How long to wait for the event that made a try fail.
@@ -69,7 +71,14 @@ pub(crate) async fn carry_out(
         if events.is_empty() {
             return Ok(Done { position: state.position, events, inventory: state });
         }
-        match app.context.journal.submit_if_config_unmoved(events.clone(), state.position).await {
+        let ticket = app.context.journal.submit_if_config_unmoved(events.clone(), state.position);
+        let Ok(result) = tokio::time::timeout(DURABLE_TIME, ticket).await else {
+            return Err(Problem::unavailable(
+                "whether this is recorded is unknown: the disk has not confirmed it in time; the log finds out by itself",
+            )
+            .hint("look whether it is there before you repeat it"));
+        };
+        match result {
             Ok(appended) => {
                 let position = appended.last;
                 let shown = app.context.runner.wait_for_async(position);

@@ -5,9 +5,9 @@ use crate::{
     BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
     DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
     JobChanged, JobId, JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved,
-    Meta, NameResolved, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SessionEnded, SessionStarted,
-    SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded, TokenRevoked, UplinkLost,
-    UplinkRestored, UserAdded, UserChanged, UserRemoved,
+    Meta, NameResolved, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SamplesLost, SessionEnded,
+    SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded, TokenRevoked,
+    UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -158,6 +158,7 @@ kinds! {
     UplinkLost = 406, "uplink_lost", Observer;
     UplinkRestored = 407, "uplink_restored", Observer;
     AnswerChanged = 408, "answer_changed", Observer;
+    SamplesLost = 409, "samples_lost", Observer;
 }
 
 impl Kind {

@@ -80,3 +80,16 @@ pub struct AnswerChanged {
     /// Addresses now, sorted.
     pub after: Vec<IpAddr>,
 }
+
+/// Events of the collector that were given up because the log refused them for longer than they could be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SamplesLost {
+    /// How many.
+    pub count: u64,
+    /// When the first of them was given up.
+    pub from: Timestamp,
+    /// When the last of them was given up.
+    pub to: Timestamp,
+    /// Why the log refused them.
+    pub reason: String,
+}

@@ -107,6 +107,7 @@ mod dispatch {
         UplinkLost => observer::UplinkLostV1,
         UplinkRestored => observer::UplinkRestoredV1,
         AnswerChanged => observer::AnswerChangedV1,
+        SamplesLost => observer::SamplesLostV1,
     }
 }
 

@@ -16,11 +16,11 @@ use netstats_event::{
     HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
     JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
     MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PingMeasured,
-    PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SessionEnded, SessionId,
-    SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions, TcpOutcome,
-    Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions, TracerouteProtocol,
-    Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec, WeeklyHours,
-    WeeklySpan, decode, encode,
+    PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SamplesLost, SessionEnded,
+    SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions,
+    TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions,
+    TracerouteProtocol, Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec,
+    WeeklyHours, WeeklySpan, decode, encode,
 };
 
 fn meta() -> Meta {
@@ -386,6 +386,13 @@ fn events() -> Vec<Event> {
         UplinkRestored { gateway: Some(v6()) }.into(),
         AnswerChanged { destination: id, host: "example.net".to_owned(), before: vec![v4()], after: vec![v4(), v6()] }
             .into(),
+        SamplesLost {
+            count: 7,
+            from: Timestamp::from_millis(1_795_564_000_000),
+            to: Timestamp::from_millis(1_795_564_060_000),
+            reason: "the disk was full".to_owned(),
+        }
+        .into(),
     ]
 }
 

@@ -124,6 +124,11 @@ pub trait Log: Send + Sync + 'static {
     /// log is closed; returns `tail()`.
     fn wait(&self, past: Position, at_most: Duration) -> Position;
 
+    /// Why appends are refused for now, if they are: the log is read-only until this is none again.
+    fn refusal(&self) -> Option<Error> {
+        None
+    }
+
     /// Stops taking appends and wakes all waiters. Reads go on.
     fn close(&self);
 }

@@ -271,6 +271,9 @@ impl Journal {
         if let Err(error) = crate::engine::check_batch(&drafts) {
             return AppendTicket::refused(error);
         }
+        if let Some(refusal) = self.log.refusal() {
+            return AppendTicket::refused(refusal);
+        }
         let slot = Arc::new(Slot::default());
         let request = Request {
             bytes: drafts.iter().map(|draft| draft.payload.len()).sum(),
@@ -347,6 +350,12 @@ impl Journal {
     #[must_use]
     pub fn head(&self) -> Head {
         self.log.head()
+    }
+
+    /// As [`Log::refusal`].
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        self.log.refusal()
     }
 
     /// As [`Log::wait`].

@@ -36,3 +36,7 @@ pub const MAX_COPIED_BYTES: u64 = 128 * 1024 * 1024;
 pub const KEEP_COPIES: Duration = Duration::from_hours(7 * 24);
 /// How far the store's sequence numbers go on from one batch to the next: it also counts flushes, never this many.
 pub const MAX_SEQNO_STEP: u64 = 1 << 40;
+/// An append that the disk has not answered for this long makes the log read-only.
+pub const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// How long a failed store may take to let go of its files, and a read to wait for it to be opened again.
+pub const DROP_WITHIN: Duration = Duration::from_secs(10);

@@ -34,6 +34,9 @@ pub(crate) struct Settings {
     /// error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", env = "NETWORK_STATS_LOG_LEVEL", global = true)]
     pub(crate) log_level: Option<String>,
+    /// MiB of the disk that stay free: below it nothing is written [default: a twentieth of the disk, 256 to 4096]
+    #[arg(long, value_name = "MIB", env = "NETWORK_STATS_MIN_FREE_MIB", global = true)]
+    pub(crate) min_free_mib: Option<u64>,
 }
 
 /// What to do.

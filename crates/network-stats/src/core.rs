@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use netstats_broadcast::{BroadcastProjector, Broadcaster};
 use netstats_event::Position;
 use netstats_inventory::{InventoryHandle, InventoryProjector};
-use netstats_log::{FjallLog, Journal};
+use netstats_log::{GuardedLog, Journal, LogOptions, SpaceFloor};
 use netstats_projector::{FjallViews, Projector, Runner};
 use netstats_series::{AvailabilityProjector, AvailabilityView, Series, SeriesProjector};
 
@@ -15,6 +15,8 @@ use crate::data_dir::DataDir;
 
 /// How long a stop waits for the views to show the last events.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How often the log looks at the disk's free space and at itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a long catching up says so.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -33,8 +35,9 @@ impl Core {
     ///
     /// # Errors
     /// The log is damaged or cannot be read; the views cannot be stored.
-    pub(crate) fn open(data: &DataDir) -> Result<Self> {
-        let journal = Journal::open(Arc::new(FjallLog::open(data.log())?))?;
+    pub(crate) fn open(data: &DataDir, floor: SpaceFloor) -> Result<Self> {
+        let log = GuardedLog::open(data.log(), LogOptions::default(), floor, LOOK_EVERY)?;
+        let journal = Journal::open(Arc::new(log))?;
         let (mut projectors, inventory, series, availability) = projectors();
         // It keeps no rows, so it is none of the views that are rebuilt and compared.
         let (broadcast, broadcaster) = BroadcastProjector::new();

@@ -44,7 +44,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let data = DataDir::open(&decided.data_dir)?;
     let listeners = listen::bind(&addresses).map_err(|error| listen_error(&decided.listen, &error))?;
     let url = listen::url(&decided.listen, &listeners)?;
-    let core = Core::open(&data)?;
+    let core = Core::open(&data, decided.floor)?;
     let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
     let applied = applier.apply()?;
 

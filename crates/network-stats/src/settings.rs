@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use netstats_log::SpaceFloor;
 
 use crate::cli::Settings;
 use crate::config::{self, Config};
@@ -22,6 +23,8 @@ pub(crate) struct Decided {
     pub(crate) listen: String,
     /// What is logged.
     pub(crate) log_level: String,
+    /// How much of the disk the log leaves free.
+    pub(crate) floor: SpaceFloor,
 }
 
 /// Finds and reads the config file and settles the rest.
@@ -49,7 +52,8 @@ pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
     listen::parse(&listen).map_err(Usage)?;
     let log_level = settings.log_level.clone().or_else(|| config.log_level.clone()).unwrap_or("info".to_owned());
     logging::parse(&log_level).map_err(Usage)?;
-    Ok(Decided { config, config_file, data_dir, listen, log_level })
+    let floor = SpaceFloor { bytes: settings.min_free_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
+    Ok(Decided { config, config_file, data_dir, listen, log_level, floor })
 }
 
 fn find_config(settings: &Settings, places: &Places) -> Option<PathBuf> {

@@ -130,6 +130,7 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::CollectorStalled(e) => json!({"for_ms": millis(e.for_ns)}),
         Event::UplinkLost(e) => json!({"reason": e.reason, "gateway": e.gateway}),
         Event::UplinkRestored(e) => json!({"gateway": e.gateway}),
+        Event::SamplesLost(e) => json!({"count": e.count, "from": Time(e.from), "to": Time(e.to), "reason": e.reason}),
         Event::AnswerChanged(e) => json!({"host": e.host, "before": e.before, "after": e.after}),
         Event::PingMeasured(_)
         | Event::RouteTraced(_)

@@ -66,6 +66,10 @@ pub(crate) async fn show(app: Arc<App>, _: Call) -> Result<Reply, Problem> {
             fix: Some("restart; if it comes again: network-stats views rebuild".to_owned()),
         })
     }));
+    problems.extend(app.context.journal.refusal().map(|why| ProblemReport {
+        message: why.to_string(),
+        fix: Some("docs/OPERATIONS.md, What to do when; it goes on by itself when the reason is gone".to_owned()),
+    }));
     let is_failing = projectors.iter().any(|projector| projector.failure.is_some());
     let status = match (is_failing, problems.is_empty()) {
         (true, _) => "failing",

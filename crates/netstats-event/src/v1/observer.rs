@@ -8,7 +8,7 @@ use super::common::AddressV1;
 use super::{Meaning, Wire};
 use crate::{
     AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, DestinationId, HostSlept,
-    Timestamp, UplinkLost, UplinkRestored,
+    SamplesLost, Timestamp, UplinkLost, UplinkRestored,
 };
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -100,6 +100,28 @@ impl Wire for UplinkRestoredV1 {
 
     fn into_event(self) -> Meaning<UplinkRestored> {
         Ok(UplinkRestored { gateway: self.gateway.map(|address| address.get()).transpose()? })
+    }
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+pub(super) struct SamplesLostV1 {
+    count: u64,
+    from_ns: i64,
+    to_ns: i64,
+    reason: String,
+}
+
+impl Wire for SamplesLostV1 {
+    type Event = SamplesLost;
+
+    fn from_event(event: &SamplesLost) -> Self {
+        let SamplesLost { count, from, to, reason } = event.clone();
+        Self { count, from_ns: from.as_nanos(), to_ns: to.as_nanos(), reason }
+    }
+
+    fn into_event(self) -> Meaning<SamplesLost> {
+        let Self { count, from_ns, to_ns, reason } = self;
+        Ok(SamplesLost { count, from: Timestamp::from_nanos(from_ns), to: Timestamp::from_nanos(to_ns), reason })
     }
 }
 
