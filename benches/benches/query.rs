@@ -4,13 +4,13 @@
 #![allow(missing_docs, reason = "criterion's macros")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures with the clock")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use netstats_api::{Api, ApiContext};
+use netstats_bench::Client;
 use netstats_broadcast::BroadcastProjector;
 use netstats_event::{
     ClockSource, DestinationId, DestinationSpec, Echo, Event, JobId, JobSpec, Meta, Metric, PingMeasured, Rtt,
@@ -98,43 +98,6 @@ fn ping(destination: u32, slot_ms: i64) -> Event {
         reordered: 0,
         bad_replies: 0,
     })
-}
-
-/// A client that keeps its connection.
-struct Client {
-    stream: TcpStream,
-    request: Vec<u8>,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    fn new(address: SocketAddr, path: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_nodelay(true).expect("an option of TCP");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
-        Self { stream, request, buffer: vec![0; 1 << 16] }
-    }
-
-    /// One request and its whole answer; its bytes.
-    fn ask(&mut self) -> usize {
-        self.stream.write_all(&self.request).expect("the server reads");
-        let (mut read, mut needed) = (0, usize::MAX);
-        while read < needed {
-            let at = if needed == usize::MAX { read } else { 0 };
-            let n = self.stream.read(&mut self.buffer[at..]).expect("the server answers");
-            assert!(n > 0, "the server closed");
-            read += n;
-            if needed == usize::MAX
-                && let Some(end) = self.buffer[..read].windows(4).position(|four| four == b"\r\n\r\n")
-            {
-                let head = std::str::from_utf8(&self.buffer[..end]).expect("ASCII");
-                assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-                needed = end + 4 + length.parse::<usize>().expect("a number");
-            }
-        }
-        read
-    }
 }
 
 /// So many requests by so many clients at once.

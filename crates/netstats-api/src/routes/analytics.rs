@@ -348,7 +348,8 @@ pub(crate) async fn compare(app: Arc<App>, call: Call) -> Result<Reply, Problem>
     answer(app, call, |app, call, moment| {
         let position = moment.position(app);
         let id = required_destination(call, &moment.inventory)?;
-        let other = call.query.get("other").map_or(Ok(id), |text| destination(&moment.inventory, text))?;
+        let named = |text| destination(&moment.inventory, text).map_err(|problem| problem.field("other"));
+        let other = call.query.get("other").map_or(Ok(id), named)?;
         let between = range(call, moment.now, DAY)?;
         let is_given = call.query.get("other_start_time").or_else(|| call.query.get("other_end_time")).is_some();
         let length = between.1.since(between.0);

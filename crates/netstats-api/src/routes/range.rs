@@ -98,7 +98,9 @@ pub(super) fn destination(inventory: &Inventory, id: &str) -> Result<Destination
             Ok(DestinationId(number))
         }
         (Err(problem), _) => {
-            let mut refused = Problem::invalid(problem.detail.clone()).field("destination");
+            let mut refused = Problem::invalid(problem.detail.clone())
+                .field("destination")
+                .accepted("the id or the name of a destination");
             refused.hint.clone_from(&problem.hint);
             Err(refused)
         }
@@ -127,7 +129,8 @@ pub(super) fn job(call: &Call, inventory: &Inventory) -> Result<Option<JobId>, P
         (Ok(job), _) => Ok(Some(job.id)),
         (Err(_), Ok(number)) if number > 0 && JobId(number) < inventory.next_job => Ok(Some(JobId(number))),
         (Err(problem), _) => {
-            let mut refused = Problem::invalid(problem.detail.clone()).field("job");
+            let mut refused =
+                Problem::invalid(problem.detail.clone()).field("job").accepted("the id or the name of a job");
             refused.hint.clone_from(&problem.hint);
             Err(refused)
         }

@@ -1,0 +1,227 @@
+//! What samples say, asked over a real socket: series, the worst, outages, paths, comparisons, the week.
+
+mod support;
+
+use netstats_event::*;
+use serde_json::{Value, json};
+use support::{NOW, Server, ping, start};
+
+const MINUTE: i64 = 60_000;
+
+fn burst(destination: u32, slot: i64, micros: &[u32]) -> Event {
+    let mut event = ping(1, destination, slot);
+    if let Event::PingMeasured(burst) = &mut event {
+        burst.echoes =
+            micros.iter().map(|us| if *us == 0 { Echo::Lost } else { Echo::Reply(Rtt::from_micros(*us)) }).collect();
+    }
+    event
+}
+
+fn trace(slot: i64, hops: &[Option<&str>]) -> Event {
+    let Event::PingMeasured(PingMeasured { head, .. }) = ping(1, 1, slot) else { unreachable!() };
+    let hop = |(ttl, from): (u8, &Option<&str>)| Hop {
+        ttl,
+        answers: vec![from.map_or(HopAnswer::Silent, |from| HopAnswer::Answer {
+            from: from.parse().unwrap(),
+            rtt: Rtt::from_micros(1_000),
+            icmp_type: 11,
+            icmp_code: 0,
+        })],
+        ..Hop::default()
+    };
+    Event::RouteTraced(RouteTraced {
+        head,
+        address: "192.0.2.1".parse().unwrap(),
+        protocol: TracerouteProtocol::Udp,
+        clock: ClockSource::User,
+        hops: (1..).zip(hops).map(hop).collect(),
+        reached: true,
+        duration_us: 5_000,
+    })
+}
+
+/// Three hours of two destinations: the first answers in 1.000 to 1.059 ms and is down from minute 100 to 109, the
+/// second takes 5 ms more and loses one in three.
+async fn measured() -> Server {
+    let server = start().await;
+    server.furnish().await;
+    let mut events = Vec::new();
+    for minute in 0..180_i64 {
+        let slot = NOW - (180 - minute) * MINUTE;
+        let us = 1_000 + u32::try_from(minute % 60).unwrap();
+        let is_down = (100..110).contains(&minute);
+        events.push(burst(1, slot, &if is_down { [0; 3] } else { [us, us + 142, us] }));
+        events.push(burst(2, slot, &[us + 5_000, 0, us + 5_000]));
+    }
+    server.append(events);
+    server
+}
+
+#[tokio::test]
+async fn a_series_has_columns_for_charts_and_rows_for_frames() {
+    let server = measured().await;
+    let raw = server.get("/api/series?destination=one&start_time=now-3h").await.is(200);
+    assert_eq!((&raw["resolution"], &raw["exact"], &raw["relative_error"]), (&json!("raw"), &json!(true), &json!(0.0)));
+    let columns = raw["columns"].as_object().unwrap();
+    assert!(columns.values().all(|column| column.as_array().unwrap().len() == 180), "{columns:?}");
+    assert_eq!((&columns["min_ms"][42], &columns["max_ms"][42]), (&json!(1.042), &json!(1.184)));
+    assert_eq!((&columns["median_ms"][100], &columns["packet_loss_percent"][100]), (&Value::Null, &json!(100.0)));
+    assert_eq!(columns["p95_ms"][0], Value::Null);
+    assert_eq!(raw["not_given"]["p95_ms"], "n too small: 3 values, 20 needed");
+    // A figure is the decimal of its microseconds: 1.142 - 1.000, twice over two.
+    assert_eq!(columns["jitter_ms"][0], json!(0.142));
+    let hours = server.get("/api/series?destination=1&start_time=now-3h&max_points=4").await.is(200);
+    assert_eq!((&hours["resolution"], &hours["exact"]), (&json!("3600s"), &json!(false)));
+    assert_eq!(hours["relative_error"], json!(0.01));
+    assert!(hours["columns"]["p95_ms"][0].is_f64() && hours["columns"]["p99_ms"][0].is_f64());
+    let tens = server.get("/api/series?destination=1&start_time=now-3h&max_points=20").await.is(200);
+    assert_eq!((&tens["resolution"], &tens["exact"]), (&json!("600s"), &json!(true)));
+    let rows = server.get("/api/series?destination=1&start_time=now-3h&max_points=4&format=rows").await.is(200);
+    assert_eq!(rows.as_array().unwrap().len(), hours["columns"]["time"].as_array().unwrap().len());
+    assert_eq!(rows[0]["median_ms"], hours["columns"]["median_ms"][0]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_worst_come_first() {
+    let server = measured().await;
+    let by_p95 = server.get("/api/top?worst=1").await.is(200);
+    assert_eq!((&by_p95["by"], &by_p95["destinations"]), (&json!("p95"), &json!(2)));
+    assert_eq!(by_p95["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&by_p95["items"][0]["destination"], &by_p95["items"][0]["rank"]), (&json!("two"), &json!(1)));
+    let by_loss = server.get("/api/top?by=loss").await.is(200);
+    assert_eq!(by_loss["items"][0]["value"], json!(33.333333));
+    assert_eq!(by_loss["items"][1]["value"], json!(5.555556));
+    // Nobody has a figure of a range without samples.
+    assert_eq!(server.get("/api/top?start_time=now-9d&end_time=now-8d").await.is(200)["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_has_its_cause_and_the_last_good_path() {
+    let server = measured().await;
+    server.append(vec![trace(NOW - 200 * MINUTE, &[Some("198.51.100.1"), Some("192.0.2.1")])]);
+    let outages = server.get("/api/outages?start_time=now-4h").await.is(200);
+    assert_eq!(outages["total"], 1);
+    let outage = &outages["items"][0];
+    assert_eq!((&outage["destination"], &outage["duration_s"]), (&json!("one"), &json!(600.0)));
+    assert_eq!((&outage["ongoing"], &outage["cause"]), (&json!(false), &json!("timeout")));
+    assert_eq!(outage["first_bad"]["error"], "no answer within 2000 ms");
+    assert_eq!(outage["last_good_path"]["hops"][0]["addresses"], json!(["198.51.100.1"]));
+    let analytics = server.get("/api/destinations/1/analytics?start_time=now-3h").await.is(200);
+    let availability = &analytics["availability"];
+    assert_eq!((&availability["outages"], &availability["longest_outage_s"]), (&json!(1), &json!(600.0)));
+    assert_eq!(availability["down_s"], 600);
+    // While it lasts it has no end.
+    server.append((0..2).map(|i| burst(2, NOW - MINUTE + i, &[0; 3])).collect());
+    let outages = server.get("/api/outages?destination=two").await.is(200);
+    assert_eq!((&outages["items"][0]["end"], &outages["items"][0]["ongoing"]), (&Value::Null, &json!(true)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_hop_is_no_new_path() {
+    let server = start().await;
+    server.furnish().await;
+    let (a, b, end) = (Some("198.51.100.1"), Some("198.51.100.2"), Some("192.0.2.1"));
+    let ways = [[a, a, end], [a, None, end], [a, a, end], [a, b, end], [a, b, end]];
+    server.append((0..).zip(&ways).map(|(i, hops)| trace(NOW - (60 - i) * MINUTE, hops)).collect());
+    let paths = server.get("/api/paths?destination=1").await.is(200);
+    let versions = paths["versions"].as_array().unwrap();
+    assert_eq!(versions.iter().map(|v| v["traces"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(versions[1]["confirmed"], true);
+    assert_eq!(paths["diff"]["hops"], json!([{"ttl": 2, "before": ["198.51.100.1"], "after": ["198.51.100.2"]}]));
+    server.get("/api/paths?destination=1&diff=1,3").await.refuses(422, Some("diff"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_comparison_says_how_much_slower() {
+    let server = measured().await;
+    let two = server.get("/api/compare?destination=two&other=one&start_time=now-3h").await.is(200);
+    let comparison = &two["comparison"];
+    assert_eq!((&comparison["effect"], &comparison["effect_size"]), (&json!(1.0), &json!("large")));
+    assert!((comparison["shift_ms"].as_f64().unwrap() - 5.0).abs() < 0.002, "{comparison}");
+    assert!(comparison["p"].as_f64().unwrap() < 1e-6);
+    // With itself, an hour later in the same pattern.
+    let same = server
+        .get("/api/compare?destination=two&start_time=now-1h&other_start_time=now-2h&other_end_time=now-1h")
+        .await
+        .is(200);
+    assert_eq!(same["comparison"]["effect_size"], "negligible");
+    let none = server.get("/api/compare?destination=two&start_time=now-9d&end_time=now-8d").await.is(200);
+    assert_eq!(none["comparison"], Value::Null);
+    assert!(none["comparison_not_given"].is_string());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_week_is_told_in_the_zone_asked_for() {
+    let server = measured().await;
+    let cells = |heat: &Value| -> Vec<(usize, usize)> {
+        let rows = heat["values"].as_array().unwrap();
+        let row = |(day, row): (usize, &Value)| {
+            let hours: Vec<_> =
+                row.as_array().unwrap().iter().enumerate().map(|(hour, v)| (day, hour, !v.is_null())).collect();
+            hours
+        };
+        rows.iter().enumerate().flat_map(row).filter(|(.., has)| *has).map(|(day, hour, _)| (day, hour)).collect()
+    };
+    // 2026-11-24T01:00Z to 04:00Z, a Tuesday.
+    let utc = server.get("/api/heatmap?destination=1").await.is(200);
+    assert_eq!(cells(&utc), [(1, 1), (1, 2), (1, 3)]);
+    let pago = server.get("/api/heatmap?destination=1&by=loss&tz=Pacific/Pago_Pago").await.is(200);
+    assert_eq!(cells(&pago), [(0, 14), (0, 15), (0, 16)]);
+    assert_eq!((utc["days"][0].as_str(), &utc["n"][1][1]), (Some("mon"), &json!(180)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn analytics_look_at_each_packet_where_they_can() {
+    let server = measured().await;
+    let one = server.get("/api/destinations/two/analytics?start_time=now-3h&apdex_t_ms=6").await.is(200);
+    assert_eq!((&one["resolution"], &one["figures"]["packet_loss_percent"]), (&json!("raw"), &json!(33.333333)));
+    assert_eq!((&one["packets"]["longest_loss_run"], &one["packets"]["loss_periods"]), (&json!(1), &json!(180)));
+    // Two of three answers come, of these 60 in 180 minutes over 6.030 ms... none over 4 T: those tolerate.
+    assert!(one["packets"]["apdex"].as_f64().unwrap() < 0.67);
+    assert!(one["derived"]["packet_loss_interval_percent"]["low"].as_f64().unwrap() > 25.0);
+    assert!(one["course"]["points"].as_u64().unwrap() > 0);
+    let counts = one["packets"]["histogram"]["counts"].as_array().unwrap();
+    assert_eq!(counts.iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 360);
+    let job = server.get("/api/jobs/pings/analytics?start_time=now-3h").await.is(200);
+    assert_eq!(job["items"].as_array().unwrap().len(), 2);
+    assert_eq!(job["items"][1]["figures"]["packet_loss_percent"], json!(33.333333));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_named_with_what_can() {
+    let server = measured().await;
+    for (path, field) in [
+        ("/api/series", "destination"),
+        ("/api/series?destination=nobody", "destination"),
+        ("/api/series?destination=1&max_points=0", "max_points"),
+        ("/api/series?destination=1&max_points=10001", "max_points"),
+        ("/api/series?destination=1&format=xml", "format"),
+        ("/api/series?destination=1&start_time=now-1y", "start_time"),
+        ("/api/series?destination=1&start_time=now&end_time=now-1h", "start_time"),
+        ("/api/series?destination=1&metric=pong", "metric"),
+        ("/api/series?destination=1&job=nothing", "job"),
+        ("/api/top?by=worst", "by"),
+        ("/api/top?worst=1001", "worst"),
+        ("/api/heatmap?destination=1&tz=Mars/Olympus", "tz"),
+        ("/api/heatmap", "destination"),
+        ("/api/outages?limit=1001", "limit"),
+        ("/api/outages?destination=1,nobody", "destination"),
+        ("/api/compare", "destination"),
+        ("/api/compare?destination=1&other=nobody", "other"),
+        ("/api/destinations/1/analytics?apdex_t_ms=0", "apdex_t_ms"),
+        ("/api/series?destination=1&as_of=99999999", "as_of"),
+    ] {
+        let problem = server.get(path).await.refuses(422, Some(field));
+        assert!(problem["accepted"].is_string() || problem["hint"].is_string(), "{path}: {problem}");
+    }
+    server.get("/api/destinations/9/analytics").await.refuses(404, None);
+    server.get("/api/jobs/9/analytics").await.refuses(404, None);
+    server.stop().await;
+}
