@@ -64,3 +64,5 @@ pub const MAX_SESSIONS_OF_USER: usize = 32;
 pub const MAX_IMPORT: usize = 10_000;
 /// Subscribers to inventory changes.
 pub const MAX_SUBSCRIBERS: usize = 64;
+/// Inventories of the past that are kept for who asks for them again; their entries are shared.
+pub(crate) const PAST_INVENTORIES: usize = 8;

@@ -1,5 +1,6 @@
 //! What the view answers: the inventory now, at an earlier position, and what changed it.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use netstats_event::{DestinationId, JobId, Position, Timestamp};
 use netstats_projector::{Error, EventReader};
 
-use crate::limits::MAX_SUBSCRIBERS;
+use crate::limits::{MAX_SUBSCRIBERS, PAST_INVENTORIES};
 use crate::model::Inventory;
 
 /// A config event in the view's index: where it is and what it is about. The event itself, with actor and reason, is
@@ -38,6 +39,8 @@ pub(crate) struct Visible {
 pub(crate) struct Shared {
     visible: Mutex<Visible>,
     changed: Condvar,
+    /// Inventories of the past that were asked for lately.
+    past: Mutex<VecDeque<Arc<Inventory>>>,
 }
 
 impl Shared {
@@ -122,7 +125,18 @@ impl InventoryHandle {
     /// # Errors
     /// As [`EventReader::get`].
     pub fn as_of(&self, reader: &dyn EventReader, position: Position) -> Result<Arc<Inventory>, Error> {
-        self.advance(reader, Arc::default(), position)
+        // Whoever goes through the past asks for the same states, or for later ones, again.
+        let past = || self.shared.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let near = past().iter().filter(|known| known.position <= position).max_by_key(|known| known.position).cloned();
+        let inventory = self.advance(reader, near.unwrap_or_default(), position)?;
+        let mut past = past();
+        if past.iter().all(|known| known.position != inventory.position) {
+            if past.len() >= PAST_INVENTORIES {
+                past.pop_front();
+            }
+            past.push_back(Arc::clone(&inventory));
+        }
+        Ok(inventory)
     }
 
     /// An inventory of the past (the default one: of the start), and what the config events after it up to `position`
