@@ -23,7 +23,7 @@ use netstats_event::{
 use netstats_inventory::{Command, Inventory, InventoryProjector, Policy, decide};
 use netstats_log::{FjallLog, Journal, Log, LogOptions};
 use netstats_projector::{FjallViews, Runner};
-use netstats_series::{Series, SeriesProjector};
+use netstats_series::{AvailabilityProjector, Series, SeriesProjector};
 
 const START: i64 = 1_790_000_000_000;
 const MINUTE: i64 = 60_000;
@@ -131,15 +131,22 @@ fn open(folder: &Path, now: i64) -> Opened {
     let views = FjallViews::open(folder.join("views")).expect("views");
     let (inventory_projector, inventory) = InventoryProjector::new();
     let (series_projector, series) = SeriesProjector::new();
+    let (availability_projector, availability) = AvailabilityProjector::new();
     let (broadcast_projector, broadcaster) = BroadcastProjector::new();
     let runner = Runner::start(
         journal.clone(),
         Arc::new(views),
-        vec![Box::new(inventory_projector), Box::new(series_projector), Box::new(broadcast_projector)],
+        vec![
+            Box::new(inventory_projector),
+            Box::new(series_projector),
+            Box::new(availability_projector),
+            Box::new(broadcast_projector),
+        ],
     );
     let runner = Arc::new(runner.expect("projectors"));
     let clock = Arc::new(move || Timestamp::from_millis(now));
-    let context = ApiContext::new(journal.clone(), runner.clone(), inventory, series.clone(), broadcaster, clock);
+    let context =
+        ApiContext::new(journal.clone(), runner.clone(), inventory, series.clone(), availability, broadcaster, clock);
     Opened { journal, runner, series, context }
 }
 
