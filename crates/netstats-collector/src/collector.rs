@@ -18,6 +18,8 @@ use crate::{Status, recorder};
 pub struct CollectorConfig {
     /// The program's version, for `collector_started`.
     pub version: String,
+    /// Finds the default gateway, to tell our own network's outages from the destinations'; none: it is not watched.
+    pub gateway: Option<fn() -> Option<std::net::IpAddr>>,
 }
 
 /// Why the collector did not start.

@@ -22,14 +22,17 @@
 mod clock;
 mod collector;
 pub mod limits;
+mod load;
 mod platform;
 mod recorder;
 mod resume;
+mod route;
 mod run;
 mod schedule;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod uplink;
 
 pub use collector::{Collector, CollectorConfig, StartError};
 pub use status::Status;

@@ -52,3 +52,13 @@ pub const fn max_running(kind: ProbeKind) -> usize {
         ProbeKind::Bandwidth => 1,
     }
 }
+/// Past bandwidth tests remembered, to mark what ran beside them.
+pub const LOADS_KEPT: usize = 64;
+/// How often the gateway is looked at while all is well.
+pub const UPLINK_EVERY: Duration = Duration::from_secs(5);
+/// How often while it is down.
+pub const UPLINK_EVERY_DOWN: Duration = Duration::from_secs(1);
+/// How long an answer of the gateway is waited for.
+pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(700);
+/// Echoes of which the gateway must answer one.
+pub const GATEWAY_PACKETS: u16 = 3;

@@ -7,6 +7,7 @@ use netstats_inventory::{Inventory, Job};
 use netstats_log::{Error, ErrorKind, Journal, ReadLimit};
 
 use crate::limits::MAX_READ_BACK;
+use crate::load::OwnLoad;
 use crate::schedule::Key;
 
 /// What the end of the log says about the last run.
@@ -20,6 +21,8 @@ pub(crate) struct LastRun {
     pub(crate) is_cut_off: bool,
     /// When the last run last recorded anything.
     pub(crate) last_seen: Option<Timestamp>,
+    /// What bandwidth tests have moved.
+    pub(crate) load: OwnLoad,
 }
 
 impl LastRun {
@@ -61,6 +64,9 @@ pub(crate) fn read_back(journal: &Journal) -> Result<LastRun, Error> {
                     (begun, is_ended) = (Some(envelope.recorded_at), true);
                 }
                 event => {
+                    if let Event::BandwidthMeasured(e) = event {
+                        run.load.moved(e.head.job, e.head.slot_at, e);
+                    }
                     let covered = match event {
                         Event::SlotsMissed(e) => Some((e.job, e.destination, e.probe, e.last_slot_at)),
                         Event::SlotsSuppressed(e) => Some((e.job, e.destination, e.probe, e.last_slot_at)),

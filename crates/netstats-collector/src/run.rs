@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netstats_event::{
     AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, DestinationId, Event,
-    FailReason, HostSlept, MissReason, ProbeKind, SampleHead, SlotsMissed, Timestamp,
+    FailReason, HostSlept, MissReason, ProbeKind, SampleHead, SlotsMissed, SlotsSuppressed, SuppressReason, Timestamp,
 };
 use netstats_inventory::{Inventory, InventoryHandle, SlotRun};
 use netstats_log::Journal;
@@ -18,9 +18,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::clock::{Clock, Reading};
 use crate::limits::{COALESCE, LATENESS_SAMPLES, MAX_OVERLAP, MAX_WAITING, STALL, TICK, max_running};
+use crate::load::OwnLoad;
 use crate::recorder::{self, Recording};
 use crate::resume::{LastRun, read_back};
+use crate::route::Routes;
 use crate::schedule::{Due, Key, Schedule};
+use crate::uplink::Uplink;
 use crate::{CollectorConfig, StartError, Status, platform};
 
 /// What the handle sees of the loop.
@@ -72,6 +75,8 @@ struct Run {
 struct Done {
     report: Report,
     began: Instant,
+    /// Our own network was down while it ran.
+    is_uplink_down: bool,
 }
 
 /// Misses of one plan and reason in a row, not yet recorded.
@@ -99,6 +104,10 @@ pub(crate) struct Loop {
     jumps: u64,
     version: String,
     last_run: LastRun,
+    routes: Routes,
+    load: OwnLoad,
+    uplink: Arc<Uplink>,
+    watch: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Loop {
@@ -110,7 +119,8 @@ impl Loop {
         events: UnboundedSender<Event>,
         shared: Arc<Shared>,
     ) -> Result<Self, StartError> {
-        let last_run = read_back(journal)?;
+        let mut last_run = read_back(journal)?;
+        let uplink = Arc::new(Uplink::new(config.gateway, probes.icmp().cloned(), events.clone()));
         let current = Arc::new(Inventory::default());
         Ok(Self {
             inventory,
@@ -129,7 +139,11 @@ impl Loop {
             answers: HashMap::new(),
             jumps: 0,
             version: config.version,
+            load: std::mem::take(&mut last_run.load),
             last_run,
+            routes: Routes::default(),
+            uplink,
+            watch: None,
         })
     }
 
@@ -174,6 +188,7 @@ impl Loop {
         let due = self.schedule.resume(&inventory, now, |key, job| last.covered_of(&inventory, key, job));
         self.handle(due);
         self.flush(true);
+        self.watch = Some(tokio::spawn(Arc::clone(&self.uplink).watch()));
     }
 
     /// One turn of the loop, planned for `planned`.
@@ -205,6 +220,8 @@ impl Loop {
         if current.position != self.current.position {
             self.current = current;
             self.schedule.apply(&self.current, now.to_whole_millis());
+            let Inventory { jobs, destinations, .. } = &*self.current;
+            self.routes.keep(|key| jobs.contains_key(&key.job) && destinations.contains_key(&key.destination));
         }
         self.flush(false);
         let mut counts = self.shared.counts();
@@ -247,16 +264,26 @@ impl Loop {
         let Some(probe) = self.probes.get(key.probe).cloned() else {
             let detail = format!("this program cannot measure {}", key.probe.name());
             let report = Report::failed(FailReason::BadOptions, detail);
-            return self.outcome(run, report, now());
+            return self.outcome(run, Done { report, began: now(), is_uplink_down: false });
         };
+        if key.probe == ProbeKind::Bandwidth {
+            let budget = &job.spec.options.bandwidth;
+            if !self.load.allows(key.job, slot_at, budget.max_run_bytes, budget.max_day_bytes) {
+                return self.suppress(key, slot_at, SuppressReason::Budget);
+            }
+            self.load.begin(now());
+        }
         let request = Request {
             host: destination.spec.host.clone(),
             port: destination.spec.port,
             options: Arc::new(job.spec.options.clone()),
         };
+        let uplink = Arc::clone(&self.uplink);
         let task = self.tasks.spawn(async move {
             let began = now();
-            Done { report: probe.run(&request).await, began }
+            let report = probe.run(&request).await;
+            let is_uplink_down = !report.outcome.is_answered() && uplink.was_down_since(began).await;
+            Done { report, began, is_uplink_down }
         });
         self.runs.insert(task.id(), run);
         *self.overlap.entry(key).or_insert(0) += 1;
@@ -280,12 +307,15 @@ impl Loop {
                 self.overlap.remove(&run.key);
             }
         }
+        if kind == ProbeKind::Bandwidth {
+            self.load.end(now());
+        }
         match result {
-            Ok(done) => self.outcome(run, done.report, done.began),
+            Ok(done) => self.outcome(run, done),
             Err(error) if error.is_panic() => {
                 let report =
                     Report::failed(FailReason::Internal, "the probe stopped on a fault of ours; see the log file");
-                self.outcome(run, report, now());
+                self.outcome(run, Done { report, began: now(), is_uplink_down: false });
             }
             Err(_) => self.miss(run.key, one(run.slot_at), MissReason::CollectorDown),
         }
@@ -295,13 +325,16 @@ impl Loop {
         }
     }
 
-    fn outcome(&mut self, run: Run, report: Report, began: Instant) {
+    fn outcome(&mut self, run: Run, done: Done) {
         let Run { key, slot_at, jumps } = run;
+        let Done { report, began, is_uplink_down } = done;
         let planned = self.clock.instant(slot_at);
         let lateness = report.first_sent.unwrap_or(began).saturating_duration_since(planned);
         let lateness_us = u32::try_from(lateness.as_micros()).unwrap_or(u32::MAX);
         let mut flags = report.flags;
         flags.clock_suspect |= jumps != self.jumps;
+        flags.uplink_down |= is_uplink_down;
+        flags.under_own_load |= key.probe != ProbeKind::Bandwidth && self.load.overlaps(began, now());
         let head = SampleHead { job: key.job, destination: key.destination, slot_at, lateness_us, flags };
         let is_failed = matches!(report.outcome, Outcome::Failed { .. });
         self.notice_answers(key.destination, report.answers);
@@ -309,7 +342,19 @@ impl Loop {
         if let Some(held) = self.held.remove(&key) {
             self.record_missed(key, &held);
         }
-        self.send(report.outcome.into_event(key.probe, head));
+        let event = report.outcome.into_event(key.probe, head);
+        let change = match &event {
+            Event::RouteTraced(route) => self.routes.take(key, route),
+            Event::BandwidthMeasured(run) => {
+                self.load.moved(key.job, slot_at, run);
+                None
+            }
+            _ => None,
+        };
+        self.send(event);
+        if let Some(change) = change {
+            self.send(change);
+        }
         let mut counts = self.shared.counts();
         counts.status.slots_run += 1;
         counts.status.slots_failed += u64::from(is_failed);
@@ -356,6 +401,22 @@ impl Loop {
         }
     }
 
+    /// A slot that is left out on purpose.
+    fn suppress(&mut self, key: Key, slot_at: Timestamp, reason: SuppressReason) {
+        if let Some(held) = self.held.remove(&key) {
+            self.record_missed(key, &held);
+        }
+        self.send(SlotsSuppressed {
+            job: key.job,
+            destination: key.destination,
+            probe: key.probe,
+            first_slot_at: slot_at,
+            last_slot_at: slot_at,
+            count: 1,
+            reason,
+        });
+    }
+
     fn record_missed(&self, key: Key, held: &Held) {
         self.send(SlotsMissed {
             job: key.job,
@@ -389,6 +450,10 @@ impl Loop {
         for run in waiting {
             self.miss(run.key, one(run.slot_at), MissReason::CollectorDown);
         }
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+            let _ = watch.await;
+        }
         self.tasks.abort_all();
         while let Some(done) = self.tasks.join_next_with_id().await {
             self.take(done);
@@ -414,6 +479,6 @@ fn nanos(span: Duration) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the collector's loop reads the monotonic clock")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

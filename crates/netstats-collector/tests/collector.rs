@@ -3,19 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use netstats_collector::{Collector, CollectorConfig};
 use netstats_event::{
-    ClockSource, DestinationAdded, DestinationId, DestinationSpec, Draft, Echo, Envelope, Event, FailReason, JobAdded,
-    JobId, JobSpec, JobStopped, Meta, Metric, MissReason, PingMeasured, Position, ProbeKind, Record, Rtt, SampleFlags,
-    Transport,
+    BandwidthMeasured, BandwidthOptions, ClockSource, DestinationAdded, DestinationId, DestinationSpec, Draft, Echo,
+    Envelope, Event, FailReason, Hop, HopAnswer, JobAdded, JobId, JobSpec, JobStopped, Meta, Metric, MissReason,
+    PingMeasured, Position, ProbeKind, ProbeOptions, Record, RouteTraced, Rtt, SampleFlags, SuppressReason, Throughput,
+    TracerouteProtocol, Transport,
 };
 use netstats_inventory::{InventoryHandle, InventoryProjector};
 use netstats_log::{Appended, Error, ErrorKind, Head, Journal, Log, MemoryLog, ReadLimit};
-use netstats_probe::{BoxFuture, Outcome, Probe, Probes, Report, Request};
+use netstats_probe::{
+    BoxFuture, Burst, BurstResult, IcmpTransport, Outcome, Probe, Probes, Report, Request, TransportError,
+};
 use netstats_projector::Projector;
 
 /// Answers after a while, or never, or panics, by the host asked for.
@@ -35,6 +38,13 @@ impl Probe for Puppet {
                     static CALLS: AtomicUsize = AtomicUsize::new(0);
                     let last = u8::try_from(CALLS.fetch_add(1, Ordering::Relaxed) % 250).unwrap();
                     sample(vec![IpAddr::from([192, 0, 2, last])])
+                }
+                "loses" => {
+                    let mut report = sample(Vec::new());
+                    if let Outcome::Ping(sample) = &mut report.outcome {
+                        sample.echoes = vec![Echo::Lost; 3];
+                    }
+                    report
                 }
                 "refused" => Report::failed(FailReason::NotPermitted, "sudo something"),
                 _ => sample(Vec::new()),
@@ -101,11 +111,16 @@ impl Rig {
     }
 
     fn job(&self, interval_s: u32) {
+        self.job_of(interval_s, vec![Metric::Ping], ProbeOptions::default());
+    }
+
+    fn job_of(&self, interval_s: u32, metrics: Vec<Metric>, options: ProbeOptions) {
         let spec = JobSpec {
             name: "job".into(),
             enabled: true,
             interval_s,
-            metrics: vec![Metric::Ping],
+            metrics,
+            options,
             destination_tags: vec!["all".into()],
             ..Default::default()
         };
@@ -113,8 +128,11 @@ impl Rig {
     }
 
     fn start(&self) -> Collector {
-        let probes = Probes::of(vec![Arc::new(Puppet)]);
-        let config = CollectorConfig { version: "0.1.0".into() };
+        self.start_with(Probes::of(vec![Arc::new(Puppet)]), None)
+    }
+
+    fn start_with(&self, probes: Probes, gateway: Option<fn() -> Option<IpAddr>>) -> Collector {
+        let config = CollectorConfig { version: "0.1.0".into(), gateway };
         let (inventory, journal) = (self.inventory.clone(), Arc::clone(&self.journal));
         Collector::start(inventory, journal, probes, config, self.runtime.handle()).unwrap()
     }
@@ -305,4 +323,153 @@ fn what_the_journal_refuses_is_kept_and_shown_and_recorded_later() {
     let status = collector.status();
     assert_eq!((status.unrecorded, status.dropped, status.problems.len()), (0, 0, 0));
     assert!(rig.events().iter().any(|e| matches!(e.event, Event::CollectorStarted(_))));
+}
+
+/// A gateway that answers echoes, or does not.
+struct Gateway(AtomicBool);
+
+impl IcmpTransport for Gateway {
+    fn name(&self) -> &'static str {
+        "gateway"
+    }
+
+    fn burst(&self, burst: Burst) -> BoxFuture<'_, Result<BurstResult, TransportError>> {
+        let answers = self.0.load(Ordering::SeqCst);
+        let echo = if answers { Echo::Reply(Rtt::from_micros(300)) } else { Echo::Lost };
+        Box::pin(async move {
+            Ok(BurstResult {
+                transport: Transport::IcmpRaw,
+                clock: ClockSource::Kernel,
+                echoes: vec![echo; usize::from(burst.packets)],
+                hops: Vec::new(),
+                mpls: Vec::new(),
+                ttl: None,
+                duplicates: 0,
+                reordered: 0,
+                bad_replies: 0,
+                first_sent: None,
+                flags: SampleFlags::default(),
+            })
+        })
+    }
+}
+
+#[test]
+fn what_is_lost_while_our_own_network_is_down_is_not_blamed_on_the_destination() {
+    let rig = Rig::new(Arc::new(MemoryLog::new()));
+    rig.destination(1, "loses");
+    rig.destination(2, "a");
+    rig.job(1);
+    let gateway = Arc::new(Gateway(AtomicBool::new(true)));
+    let probes = Probes::of(vec![Arc::new(Puppet)]).with_icmp(Arc::clone(&gateway) as Arc<dyn IcmpTransport>);
+    let collector = rig.start_with(probes, Some(|| Some(IpAddr::from([192, 0, 2, 1]))));
+    let flagged = |events: &[Envelope], destination: u32, is_down: bool| {
+        events.iter().any(|envelope| match &envelope.event {
+            Event::PingMeasured(e) => {
+                e.head.destination == DestinationId(destination) && e.head.flags.uplink_down == is_down
+            }
+            _ => false,
+        })
+    };
+    rig.wait("a loss with our network up", |events| flagged(events, 1, false));
+    gateway.0.store(false, Ordering::SeqCst);
+    rig.wait("a loss that says nothing", |events| flagged(events, 1, true));
+    gateway.0.store(true, Ordering::SeqCst);
+    let is_back = |events: &[Envelope]| events.iter().any(|e| matches!(e.event, Event::UplinkRestored(_)));
+    rig.wait("our network is back", is_back);
+    collector.stop("signal");
+    let events = rig.events();
+    assert!(!flagged(&events, 2, true), "what was answered is taken for what it is");
+    let lost = events.iter().position(|e| matches!(&e.event, Event::UplinkLost(e) if e.reason == "gateway silent"));
+    let first = events.iter().position(|e| matches!(&e.event, Event::PingMeasured(e) if e.head.flags.uplink_down));
+    assert!(lost.unwrap() < first.unwrap(), "the outage is told before what it explains");
+}
+
+/// Traces one route three times, then another; moves bytes for most of each second.
+struct Scripted(ProbeKind, AtomicUsize);
+
+impl Probe for Scripted {
+    fn kind(&self) -> ProbeKind {
+        self.0
+    }
+
+    fn run<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Report> {
+        let nth = self.1.fetch_add(1, Ordering::SeqCst);
+        let address = IpAddr::from([192, 0, 2, 9]);
+        Box::pin(async move {
+            let outcome = if self.0 == ProbeKind::Traceroute {
+                let from = |last: u8| HopAnswer::Answer {
+                    from: IpAddr::from([192, 0, 2, last]),
+                    rtt: Rtt::from_micros(7),
+                    icmp_type: 11,
+                    icmp_code: 0,
+                };
+                let hop = |ttl, last| Hop { ttl, answers: vec![from(last)], ..Hop::default() };
+                Outcome::Traceroute(RouteTraced {
+                    head: Outcome::BLANK,
+                    address,
+                    protocol: TracerouteProtocol::Icmp,
+                    clock: ClockSource::Kernel,
+                    hops: vec![hop(1, if nth < 3 { 1 } else { 2 }), hop(2, 9)],
+                    reached: true,
+                    duration_us: 5,
+                })
+            } else {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                let down = Throughput { bytes_per_100ms: vec![1_000; 10], skipped: 0, retransmits: None };
+                Outcome::Bandwidth(BandwidthMeasured {
+                    head: Outcome::BLANK,
+                    address,
+                    engine: "responder".into(),
+                    down: Some(down),
+                    up: None,
+                    idle_rtt: None,
+                    loaded_rtt_p95: None,
+                    is_cpu_bound: false,
+                    cpu_permille: 0,
+                    failure: None,
+                })
+            };
+            Report { outcome, first_sent: None, flags: SampleFlags::default(), answers: Vec::new() }
+        })
+    }
+}
+
+#[test]
+fn a_route_that_stays_another_is_told_once() {
+    let rig = Rig::new(Arc::new(MemoryLog::new()));
+    rig.destination(1, "a");
+    rig.job_of(1, vec![Metric::Traceroute], ProbeOptions::default());
+    let probes = Probes::of(vec![Arc::new(Scripted(ProbeKind::Traceroute, AtomicUsize::new(0)))]);
+    let collector = rig.start_with(probes, None);
+    let changes =
+        |events: &[Envelope]| events.iter().filter(|envelope| matches!(envelope.event, Event::PathChanged(_))).count();
+    let traces =
+        |events: &[Envelope]| events.iter().filter(|envelope| matches!(envelope.event, Event::RouteTraced(_))).count();
+    rig.wait("a change", |events| changes(events) == 1);
+    assert!(traces(&rig.events()) >= 5, "three of one, two of the other");
+    rig.wait("more traces", |events| traces(events) >= 7);
+    collector.stop("signal");
+    assert_eq!(changes(&rig.events()), 1);
+}
+
+#[test]
+fn what_runs_beside_our_own_load_says_so_and_a_days_bytes_end() {
+    let rig = Rig::new(Arc::new(MemoryLog::new()));
+    rig.destination(1, "a");
+    let bandwidth =
+        BandwidthOptions { max_run_bytes: 10_000, max_day_bytes: 25_000, duration_s: 2, ..BandwidthOptions::default() };
+    let options = ProbeOptions { bandwidth, ..ProbeOptions::default() };
+    rig.job_of(2, vec![Metric::Ping, Metric::Bandwidth], options);
+    let probes = Probes::of(vec![Arc::new(Puppet), Arc::new(Scripted(ProbeKind::Bandwidth, AtomicUsize::new(0)))]);
+    let collector = rig.start_with(probes, None);
+    let is_budget = |envelope: &Envelope| matches!(&envelope.event, Event::SlotsSuppressed(e) if e.reason == SuppressReason::Budget);
+    rig.wait("a slot without bytes", |events| events.iter().any(is_budget));
+    collector.stop("signal");
+    let events = rig.events();
+    let runs = events.iter().filter(|envelope| matches!(envelope.event, Event::BandwidthMeasured(_))).count();
+    assert_eq!(runs, 2, "of 10 kB each, with 25 kB for the day");
+    let is_loaded =
+        |envelope: &Envelope| matches!(&envelope.event, Event::PingMeasured(e) if e.head.flags.under_own_load);
+    assert!(events.iter().any(is_loaded), "a ping every 2 s beside tests of 1.5 s");
 }

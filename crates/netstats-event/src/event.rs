@@ -5,9 +5,9 @@ use crate::{
     BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
     DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
     JobChanged, JobId, JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved,
-    Meta, NameResolved, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SamplesLost, SessionEnded,
-    SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded, TokenRevoked,
-    UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
+    Meta, NameResolved, PathChanged, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SamplesLost,
+    SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded,
+    TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -159,6 +159,7 @@ kinds! {
     UplinkRestored = 407, "uplink_restored", Observer;
     AnswerChanged = 408, "answer_changed", Observer;
     SamplesLost = 409, "samples_lost", Observer;
+    PathChanged = 410, "path_changed", Observer;
 }
 
 impl Kind {
@@ -257,6 +258,7 @@ impl Event {
             Self::JobStopped(e) => e.job,
             Self::SlotsMissed(e) => e.job,
             Self::SlotsSuppressed(e) => e.job,
+            Self::PathChanged(e) => e.job,
             _ => match self.head() {
                 Some(head) => head.job,
                 None => return None,
@@ -272,6 +274,7 @@ impl Event {
             Self::DestinationChanged(e) => e.id,
             Self::DestinationRemoved(e) => e.id,
             Self::AnswerChanged(e) => e.destination,
+            Self::PathChanged(e) => e.destination,
             Self::SlotsMissed(e) => e.destination,
             Self::SlotsSuppressed(e) => e.destination,
             _ => match self.head() {

@@ -50,8 +50,8 @@ pub use limits::{
     MAX_TEXT_CHARS,
 };
 pub use observer::{
-    AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, HostSlept, SamplesLost,
-    UplinkLost, UplinkRestored,
+    AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, HostSlept, PathChanged,
+    SamplesLost, UplinkLost, UplinkRestored,
 };
 pub use options::{
     AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DnsOptions, DnsTransport, HttpOptions,

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::{DestinationId, Timestamp};
+use crate::{DestinationId, JobId, Timestamp};
 
 /// The collector began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,4 +92,17 @@ pub struct SamplesLost {
     pub to: Timestamp,
     /// Why the log refused them.
     pub reason: String,
+}
+
+/// The route to a destination is another than before, and a second trace has confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathChanged {
+    /// The job that traces it.
+    pub job: JobId,
+    /// The destination.
+    pub destination: DestinationId,
+    /// Who answered at each hop before, sorted; empty: silent.
+    pub before: Vec<Vec<IpAddr>>,
+    /// Who answers at each hop now.
+    pub after: Vec<Vec<IpAddr>>,
 }

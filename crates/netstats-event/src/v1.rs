@@ -108,6 +108,7 @@ mod dispatch {
         UplinkRestored => observer::UplinkRestoredV1,
         AnswerChanged => observer::AnswerChangedV1,
         SamplesLost => observer::SamplesLostV1,
+        PathChanged => observer::PathChangedV1,
     }
 }
 

@@ -15,10 +15,10 @@ use netstats_event::{
     DestinationSpec, DnsFailure, DnsOptions, DnsOutcome, DnsTransport, Echo, Event, FailReason, Hop, HopAnswer,
     HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
     JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
-    MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PingMeasured,
-    PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SamplesLost, SessionEnded,
-    SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions,
-    TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions,
+    MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PathChanged,
+    PingMeasured, PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SamplesLost,
+    SessionEnded, SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured,
+    TcpOptions, TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions,
     TracerouteProtocol, Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec,
     WeeklyHours, WeeklySpan, decode, encode,
 };
@@ -391,6 +391,13 @@ fn events() -> Vec<Event> {
             from: Timestamp::from_millis(1_795_564_000_000),
             to: Timestamp::from_millis(1_795_564_060_000),
             reason: "the disk was full".to_owned(),
+        }
+        .into(),
+        PathChanged {
+            job: JobId(3),
+            destination: id,
+            before: vec![vec![v4()], vec![], vec![v6()]],
+            after: vec![vec![v4()], vec![v4(), v6()]],
         }
         .into(),
     ]

@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
             }
         }
     }
-    let probes = Probes::open(&ProbesConfig { portable_icmp: portable });
+    let probes = Probes::open(&ProbesConfig { portable_icmp: portable, ..ProbesConfig::default() });
     let icmp = Arc::clone(probes.icmp().expect("there is an engine"));
     let begin = Instant::now() + Duration::from_millis(20);
     let count = u32::try_from(addresses.len()).expect("fewer");

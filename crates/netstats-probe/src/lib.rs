@@ -21,6 +21,7 @@
 //! - statistics: it returns every round trip and averages nothing;
 //! - forgiving: what did not leave this machine is never called loss.
 
+mod bandwidth;
 mod capability;
 mod clock;
 mod connect;
@@ -41,6 +42,7 @@ mod tls;
 mod traceroute;
 mod wire;
 
+pub use bandwidth::{BandwidthProbe, RESPONDER_PORT, Responder, ResponderConfig};
 pub use capability::{Capabilities, IcmpCapability, capabilities};
 pub use dns::DnsProbe;
 pub use http::HttpProbe;

@@ -38,3 +38,19 @@ pub const NAMES_WITHIN: Duration = Duration::from_secs(2);
 pub const MAX_KEPT_NAMES: usize = 10_000;
 /// Once a trace's target has answered, packets under way are waited for as long as the longest round trip, and this.
 pub const REACHED_MARGIN: Duration = Duration::from_millis(50);
+/// Tenths of a second kept of one way of a bandwidth test.
+pub const MAX_BINS: usize = 1_300;
+/// Longest bandwidth test that a responder takes part in, each way.
+pub const MAX_TEST: Duration = Duration::from_secs(120);
+/// How much longer than planned one may take: buffers empty, results travel.
+pub const TEST_GRACE: Duration = Duration::from_secs(10);
+/// Streams of one test at a responder.
+pub const MAX_TEST_STREAMS: usize = 64;
+/// How long a connection to a responder may take to say what it wants.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection of a bandwidth test may take.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes moved at a time by a bandwidth test.
+pub const CHUNK_BYTES: usize = 128 << 10;
+/// Bytes of an iperf3 server's results.
+pub const MAX_JSON_BYTES: u32 = 1 << 20;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use netstats_event::{
-    BandwidthMeasured, DestinationId, Event, FailReason, HttpMeasured, JobId, NameResolved, PingMeasured, ProbeKind,
-    ProbeOptions, RouteTraced, SampleFlags, SampleHead, SlotFailed, TcpMeasured, Timestamp,
+    BandwidthMeasured, DestinationId, DnsOutcome, Echo, Event, FailReason, HttpMeasured, HttpOutcome, JobId,
+    NameResolved, PingMeasured, ProbeKind, ProbeOptions, RouteTraced, SampleFlags, SampleHead, SlotFailed, TcpMeasured,
+    TcpOutcome, Timestamp,
 };
 
 use crate::TransportError;
@@ -102,6 +103,23 @@ impl Outcome {
         lateness_us: 0,
         flags: SampleFlags { self_delayed: false, under_own_load: false, clock_suspect: false, uplink_down: false },
     };
+
+    /// True if all that was sent was answered, by whomever. Otherwise it may be our own network that was missing.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        match self {
+            Self::Ping(sample) => sample.echoes.iter().all(|echo| matches!(echo, Echo::Reply(_) | Echo::Late(_))),
+            Self::Traceroute(sample) => sample.reached,
+            Self::Dns(sample) => matches!(sample.outcome, DnsOutcome::Response { .. }),
+            Self::Bandwidth(sample) => sample.failure.is_none(),
+            Self::Tcp(sample) => matches!(sample.outcome, TcpOutcome::Connected(_) | TcpOutcome::Refused(_)),
+            Self::Http(sample) => matches!(
+                sample.outcome,
+                HttpOutcome::Expected(_) | HttpOutcome::UnexpectedStatus(_) | HttpOutcome::UnexpectedBody(_)
+            ),
+            Self::Failed { reason, .. } => matches!(reason, FailReason::BadOptions | FailReason::NotPermitted),
+        }
+    }
 
     /// The event of this outcome for the slot in `head`; `probe` is the one that ran.
     #[must_use]

@@ -1,13 +1,14 @@
 //! The probes of this program, opened once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use netstats_event::ProbeKind;
 
 use crate::{
-    Capabilities, DnsProbe, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport, TcpProbe, Tls,
-    TracerouteProbe, capabilities, platform,
+    BandwidthProbe, Capabilities, DnsProbe, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport,
+    TcpProbe, Tls, TracerouteProbe, capabilities, platform,
 };
 
 /// How the probes are set up.
@@ -15,6 +16,8 @@ use crate::{
 pub struct ProbesConfig {
     /// Use the portable ICMP engine even where a better one exists.
     pub portable_icmp: bool,
+    /// The folder whose files hold the secrets that jobs name.
+    pub secrets: Option<PathBuf>,
 }
 
 /// All probes of this program. Cheap to clone.
@@ -31,21 +34,33 @@ impl Probes {
         let own = if config.portable_icmp { None } else { platform::icmp_transport() };
         let icmp: Arc<dyn IcmpTransport> = own.unwrap_or_else(|| Arc::new(SurgeTransport::new()));
         let (resolver, tls) = (Arc::new(Resolver::system()), Tls::default());
-        let mut probes = Self::of(vec![
+        let probes = Self::of(vec![
             Arc::new(PingProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
             Arc::new(TracerouteProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
+            Arc::new(BandwidthProbe::new(
+                Arc::clone(&icmp),
+                Arc::clone(&resolver),
+                tls.clone(),
+                config.secrets.clone(),
+            )),
             Arc::new(TcpProbe::new(Arc::clone(&resolver))),
             Arc::new(DnsProbe::new(Arc::clone(&resolver), tls.clone())),
             Arc::new(HttpProbe::new(resolver, tls)),
         ]);
-        probes.icmp = Some(icmp);
-        probes
+        probes.with_icmp(icmp)
     }
 
     /// These probes: for tests and simulations.
     #[must_use]
     pub fn of(probes: Vec<Arc<dyn Probe>>) -> Self {
         Self { by_kind: probes.into_iter().map(|probe| (probe.kind(), probe)).collect(), icmp: None }
+    }
+
+    /// With that ICMP engine for bursts without a destination.
+    #[must_use]
+    pub fn with_icmp(mut self, icmp: Arc<dyn IcmpTransport>) -> Self {
+        self.icmp = Some(icmp);
+        self
     }
 
     /// The probe of that kind; none if this program has none.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::responder::ResponderArgs;
+
 /// Measures destinations on a schedule, keeps everything, shows it live.
 #[derive(Debug, Parser)]
 #[command(name = "network-stats", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Run the product (also without any command)
     Serve,
+    /// Be the other end of bandwidth tests (needs no data folder)
+    Responder(ResponderArgs),
     /// Show the product full: months of invented history, live, without sending a packet
     Demo {
         /// Days of history

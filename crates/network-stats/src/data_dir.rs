@@ -5,6 +5,7 @@
 //!   lock      held while the product runs; its process id
 //!   address   where the running product listens
 //!   log/      the event log (ground state)
+//!   secrets/  secrets that jobs name, one file each
 //!   views/    the views (derived, may be deleted while the product is not running)
 //! ```
 
@@ -49,6 +50,11 @@ impl DataDir {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Where secrets are that jobs name: one file each. Not part of the log, and deletable.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
     }
 
     pub(crate) fn views(&self) -> PathBuf {

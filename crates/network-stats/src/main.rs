@@ -20,6 +20,7 @@ mod logging;
 mod maintain;
 mod paths;
 mod replay;
+mod responder;
 mod serve;
 mod settings;
 mod signal;
@@ -51,12 +52,15 @@ fn run(cli: Cli) -> Result<()> {
         say(&format!("{} is right: {}", file.display(), config.summary()));
         return Ok(());
     }
+    if let Command::Responder(arguments) = &command {
+        return responder::run(arguments);
+    }
     let settings = cli.settings.without_empty();
     let decided = settings::decide(&settings, &paths::Places::here())?;
     match command {
         Command::Serve => serve::serve(decided, serve::Served::Real),
         Command::Demo { days, seed } => demo::run(decided, settings.data_dir.as_deref(), days, seed),
-        Command::CheckConfig { .. } => Ok(()),
+        Command::CheckConfig { .. } | Command::Responder(_) => Ok(()),
         Command::Start { job } => ask::start(&decided, &job),
         Command::Stop { job } => ask::stop(&decided, &job),
         Command::Destination(DestinationCommand::Pause { destination }) => {

@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::data_dir::DataDir;
 use crate::settings::Decided;
 use crate::signal::{Signal, Signals};
-use crate::{exit, listen, logging};
+use crate::{exit, gateway, listen, logging};
 
 /// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
@@ -49,11 +49,14 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let applied = applier.apply()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
+    let mut collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), gateway: None };
     let probes = match served {
-        Served::Real => Probes::open(&ProbesConfig::default()),
+        Served::Real => {
+            collector_config.gateway = Some(gateway::find);
+            Probes::open(&ProbesConfig { secrets: Some(data.secrets()), ..ProbesConfig::default() })
+        }
         Served::Simulated(probes) => probes,
     };
-    let collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned() };
     let collector = Collector::start(
         core.inventory.clone(),
         Arc::clone(&core.journal),

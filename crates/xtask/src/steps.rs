@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{Step, command, root, say};
-use crate::{layout, tools};
+use crate::{lab, layout, tools};
 
 type Run = fn(&mut Step) -> Result<()>;
 
 /// Name, what it proves, and how.
-pub(crate) const STEPS: [(&str, &str, Run); 8] = [
+pub(crate) const STEPS: [(&str, &str, Run); 9] = [
     ("tools", "what the tests need is there, or is installed", tools::provide),
     ("format", "every file is formatted", |step| step.run("cargo", &["fmt", "--all", "--check"])),
     ("layout", "crates use each other only as docs/ARCHITECTURE.md says", layout::check),
@@ -27,6 +27,7 @@ pub(crate) const STEPS: [(&str, &str, Run); 8] = [
     ("no-ui", "the product builds without its web interface", |step| {
         step.run("cargo", &["check", "-p", "network-stats", "--no-default-features"])
     }),
+    ("lab", "probes against a network of known delay, loss and faults", in_lab),
     ("ui", "the web interface: types, lint, unit tests", ui),
     ("browser", "the page in headless Chromium, fed by the real product", browser),
 ];
@@ -69,6 +70,16 @@ pub(crate) fn run(names: &[&str]) -> ExitCode {
     };
     say(&format!("{verdict}; {} skipped; {:.0} s", skips.len(), begin.elapsed().as_secs_f64()));
     if verdict == "passed" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn in_lab(step: &mut Step) -> Result<()> {
+    match lab::obstacle() {
+        Some(why) => {
+            step.skip(format!("probes against ground truth: {why}"));
+            Ok(())
+        }
+        None => lab::tests(&mut |program, arguments| step.run(program, arguments)),
+    }
 }
 
 fn ui(step: &mut Step) -> Result<()> {

@@ -12,7 +12,7 @@ struct Tool {
     left_out: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 10] = [
     Tool { program: "python3", package: "python3-venv", left_out: "what Python reads back" },
     Tool { program: "npm", package: "npm", left_out: "the web interface and its tests" },
     Tool { program: "chromium", package: "chromium", left_out: "the page in a browser" },
@@ -21,6 +21,8 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "mkfs.btrfs", package: "btrfs-progs", left_out: "power cuts" },
     Tool { program: "mkfs.ext4", package: "e2fsprogs", left_out: "power cuts" },
     Tool { program: "strace", package: "strace", left_out: "failing system calls" },
+    Tool { program: "ethtool", package: "ethtool", left_out: "tests in network namespaces" },
+    Tool { program: "tcpdump", package: "tcpdump", left_out: "measurements against a capture" },
 ];
 
 /// What other programs read our files with, to compare. They live in an environment of their own under `target/`, so

@@ -132,6 +132,7 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::UplinkRestored(e) => json!({"gateway": e.gateway}),
         Event::SamplesLost(e) => json!({"count": e.count, "from": Time(e.from), "to": Time(e.to), "reason": e.reason}),
         Event::AnswerChanged(e) => json!({"host": e.host, "before": e.before, "after": e.after}),
+        Event::PathChanged(e) => json!({"before": e.before, "after": e.after}),
         Event::PingMeasured(_)
         | Event::RouteTraced(_)
         | Event::NameResolved(_)

@@ -7,8 +7,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::common::AddressV1;
 use super::{Meaning, Wire};
 use crate::{
-    AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, DestinationId, HostSlept,
-    SamplesLost, Timestamp, UplinkLost, UplinkRestored,
+    AnswerChanged, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, DestinationId, HostSlept, JobId,
+    PathChanged, SamplesLost, Timestamp, UplinkLost, UplinkRestored,
 };
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -151,6 +151,41 @@ impl Wire for AnswerChangedV1 {
         Ok(AnswerChanged {
             destination: DestinationId(self.destination),
             host: self.host,
+            before: plain(self.before)?,
+            after: plain(self.after)?,
+        })
+    }
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+pub(super) struct PathChangedV1 {
+    job: u32,
+    destination: u32,
+    before: Vec<Vec<AddressV1>>,
+    after: Vec<Vec<AddressV1>>,
+}
+
+impl Wire for PathChangedV1 {
+    type Event = PathChanged;
+
+    fn from_event(event: &PathChanged) -> Self {
+        let wire =
+            |hops: &[Vec<IpAddr>]| hops.iter().map(|hop| hop.iter().copied().map(AddressV1::new).collect()).collect();
+        Self {
+            job: event.job.0,
+            destination: event.destination.0,
+            before: wire(&event.before),
+            after: wire(&event.after),
+        }
+    }
+
+    fn into_event(self) -> Meaning<PathChanged> {
+        let plain = |hops: Vec<Vec<AddressV1>>| {
+            hops.iter().map(|hop| hop.iter().map(AddressV1::get).collect::<Meaning<_>>()).collect::<Meaning<_>>()
+        };
+        Ok(PathChanged {
+            job: JobId(self.job),
+            destination: DestinationId(self.destination),
             before: plain(self.before)?,
             after: plain(self.after)?,
         })

@@ -38,3 +38,8 @@ pub(crate) fn icmp_transport() -> Option<std::sync::Arc<dyn crate::IcmpTransport
 pub(crate) fn handshake_rtt(_: &tokio::net::TcpStream) -> Option<netstats_event::Rtt> {
     None
 }
+
+/// Nor how many segments were sent again.
+pub(crate) fn retransmits(_: &tokio::net::TcpStream) -> Option<u32> {
+    None
+}

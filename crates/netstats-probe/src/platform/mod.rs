@@ -4,18 +4,18 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Datagrams, handshake_rtt, icmp_capability, icmp_transport, interface_index, trace_tcp, trace_udp,
+    Datagrams, handshake_rtt, icmp_capability, icmp_transport, interface_index, retransmits, trace_tcp, trace_udp,
 };
 
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::{handshake_rtt, icmp_capability, icmp_transport, interface_index};
+pub(crate) use macos::{handshake_rtt, icmp_capability, icmp_transport, interface_index, retransmits};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(crate) use windows::{handshake_rtt, icmp_capability, icmp_transport, interface_index};
+pub(crate) use windows::{handshake_rtt, icmp_capability, icmp_transport, interface_index, retransmits};
 
 /// Traces that need the errors of a socket, which only Linux tells.
 #[cfg(not(target_os = "linux"))]

@@ -6,7 +6,7 @@ mod tcp;
 mod trace;
 mod udp;
 
-pub(crate) use tcp::handshake_rtt;
+pub(crate) use tcp::{handshake_rtt, retransmits};
 pub(crate) use trace::{trace_tcp, trace_udp};
 pub(crate) use udp::Datagrams;
 

@@ -37,6 +37,11 @@ pub(crate) fn handshake_rtt(stream: &impl AsRawFd) -> Option<Rtt> {
     (info.words[TOTAL_RETRANS] == 0 && rtt_us > 0).then(|| Rtt::from_micros(rtt_us))
 }
 
+/// Segments sent again so far.
+pub(crate) fn retransmits(stream: &impl AsRawFd) -> Option<u32> {
+    Some(info(stream)?.words[TOTAL_RETRANS])
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpStream;
@@ -49,5 +54,6 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let rtt = handshake_rtt(&stream).expect("Linux tells");
         assert!((1..100_000).contains(&rtt.as_micros()), "{rtt}");
+        assert_eq!(retransmits(&stream), Some(0));
     }
 }

@@ -345,6 +345,7 @@ export const text = {
     uplink_lost: 'Own network down',
     uplink_restored: 'Own network back',
     answer_changed: 'Answer changed',
+    path_changed: 'Path changed',
   } as Record<string, string>,
   reason: {
     not_permitted: 'not permitted by the system',
