@@ -23,6 +23,7 @@ pub(crate) struct App {
     pub(crate) context: ApiContext,
     pub(crate) started_at: Timestamp,
     pub(crate) queries: Arc<Semaphore>,
+    pub(crate) exports: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -37,6 +38,7 @@ impl App {
             context,
             started_at,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+            exports: Arc::new(Semaphore::new(crate::limits::EXPORTS_AT_ONCE)),
             bodies: Bodies::default(),
             names: Names::default(),
             stopping,
@@ -73,7 +75,7 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::jobs::JobList;
     use crate::routes::range::Analysis;
     use crate::routes::{
-        access, accounting, analytics, audit, bulk, config, destinations, docs, health, jobs, metrics, outages,
+        access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, metrics, outages,
         remarks, series,
     };
     use crate::{limits, openapi};
@@ -267,6 +269,14 @@ pub(crate) fn table() -> Table<App> {
             .taking(bulk::TYPES)
             .reads::<bulk::BulkInput>()
             .gives::<bulk::ImportedJson>(),
+        route(Method::GET, "/api/jobs/:id/export", export::of_job)
+            .says("files", "What a job measured, as a file: an Excel report, csv, JSON or JSON lines")
+            .query(export::OF_JOB)
+            .gives_other("application/octet-stream"),
+        route(Method::GET, "/api/export", export::of_many)
+            .says("files", "What several jobs measured, as a file")
+            .query(export::OF_MANY)
+            .gives_other("application/octet-stream"),
         route(Method::POST, "/api/config/reload", config::reload)
             .says("server", "Take up the config file again")
             .needs(Role::Admin)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -22,6 +22,7 @@ use crate::path::{Query, check_path};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::{Asked, Call, Carried};
+use crate::stream::StreamBody;
 use crate::who::Who;
 
 /// What happens to an upgrade request for `/ws` whose head has passed all checks.
@@ -69,8 +70,8 @@ impl Door {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-        pulse: &Pulse,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        pulse: &Arc<Pulse>,
+    ) -> Result<Response<Either<Full<Bytes>, StreamBody>>, Infallible> {
         pulse.busy();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let accepted = encoding::accepted(request.headers());
@@ -88,10 +89,13 @@ impl Door {
             problem.into_reply(&id)
         });
         let reply = encoding::encode(reply, accepted).await;
-        if reply.status != StatusCode::SWITCHING_PROTOCOLS {
+        if reply.status != StatusCode::SWITCHING_PROTOCOLS && reply.stream.is_none() {
             pulse.idle();
         }
-        let mut response = Response::new(Full::new(reply.body));
+        let mut response = Response::new(match reply.stream {
+            Some(stream) => Either::Right(stream.into_body(pulse.clone())),
+            None => Either::Left(Full::new(reply.body)),
+        });
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         if reply.status != StatusCode::SWITCHING_PROTOCOLS {

@@ -49,6 +49,7 @@ mod secret;
 mod server;
 mod session;
 mod socket;
+mod stream;
 mod throttle;
 mod tls;
 mod watch;

@@ -126,3 +126,9 @@ pub(crate) const MAX_TRAIL_LOOK: usize = 10_000;
 pub(crate) const MAX_TRAIL_PAGE: usize = 1_000;
 /// From one look at the certificate's files to the next.
 pub(crate) const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
+/// Files made at the same time; further ones wait for their turn within the handler's time.
+pub(crate) const EXPORTS_AT_ONCE: usize = 2;
+/// Events of an export in memory at a time.
+pub(crate) const EXPORT_EVENTS_AT_ONCE: usize = 4_096;
+/// Characters of a report's title (422 past it).
+pub(crate) const MAX_TITLE_CHARS: usize = 120;

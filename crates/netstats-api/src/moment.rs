@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use netstats_event::{DestinationId, JobId, Position, Timestamp};
-use netstats_inventory::Inventory;
+use netstats_event::{DestinationId, DestinationSpec, Event, JobId, Kind, Position, Timestamp};
+use netstats_inventory::{Change, Inventory};
 use netstats_series::{DestinationLatest, Failure, ProbeLatest};
 
 use crate::app::App;
@@ -83,6 +83,34 @@ impl Moment {
             None => series.latest_of_job(job),
             Some(position) => series.latest_of_job_as_of(&*app.context.journal, job, position)?,
         })
+    }
+
+    /// What a removed job was called last.
+    pub(crate) fn last_job_name(&self, app: &App, id: JobId) -> Option<String> {
+        match self.last_description(app, |change| change.job == Some(id))? {
+            Event::JobAdded(added) => Some(added.spec.name),
+            Event::JobChanged(changed) => Some(changed.spec.name),
+            _ => None,
+        }
+    }
+
+    /// What a removed destination was last.
+    pub(crate) fn last_destination(&self, app: &App, id: DestinationId) -> Option<DestinationSpec> {
+        match self.last_description(app, |change| change.destination == Some(id))? {
+            Event::DestinationAdded(added) => Some(added.spec),
+            Event::DestinationChanged(changed) => Some(changed.spec),
+            _ => None,
+        }
+    }
+
+    /// The last event with a description that `is_it` accepts.
+    fn last_description(&self, app: &App, is_it: impl Fn(&Change) -> bool) -> Option<Event> {
+        const DESCRIBING: [Kind; 4] =
+            [Kind::DestinationAdded, Kind::DestinationChanged, Kind::JobAdded, Kind::JobChanged];
+        let describes = |change: &Change| DESCRIBING.iter().any(|kind| kind.code() == change.kind) && is_it(change);
+        let before = self.as_of.map(Position::next);
+        let position = app.context.inventory.changes(before, 1, describes).first()?.position;
+        Some(app.context.journal.get(&[position]).ok()?.pop()?.event)
     }
 
     /// The last slot of a destination that failed on our side.

@@ -6,6 +6,8 @@ use hyper::{HeaderMap, StatusCode};
 use netstats_event::Position;
 use serde::Serialize;
 
+use crate::stream::Stream;
+
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -15,13 +17,15 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// A body that is made while it is sent; then `body` is empty.
+    pub(crate) stream: Option<Stream>,
     /// The position of the event that made the entry shown what it is: part of its `ETag`.
     pub(crate) version: Option<u64>,
 }
 
 impl Reply {
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::with_capacity(8), body: Bytes::new(), version: None }
+        Self { status, headers: HeaderMap::with_capacity(8), body: Bytes::new(), stream: None, version: None }
     }
 
     /// 200 with a JSON body.
@@ -37,6 +41,13 @@ impl Reply {
     pub(crate) fn body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         self.headers.insert(CONTENT_TYPE, content_type);
         self.body = body.into();
+        self
+    }
+
+    /// With a body that is made while it is sent.
+    pub(crate) fn stream(mut self, content_type: HeaderValue, stream: Stream) -> Self {
+        self.headers.insert(CONTENT_TYPE, content_type);
+        self.stream = Some(stream);
         self
     }
 

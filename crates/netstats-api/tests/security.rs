@@ -51,6 +51,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/outages", "viewer"),
     ("GET", "/api/paths", "viewer"),
     ("GET", "/api/heatmap", "viewer"),
+    ("GET", "/api/jobs/:id/export", "viewer"),
+    ("GET", "/api/export", "viewer"),
     ("GET", "/api/me", "everybody"),
     ("POST", "/api/login", "everybody"),
     ("POST", "/api/logout", "everybody"),

@@ -19,6 +19,7 @@ mod limits;
 mod names;
 mod report;
 mod time;
+mod write;
 mod xlsx;
 
 pub use column::{COLUMNS, Cell, Column, Line, Look, columns_for, columns_named};
@@ -27,4 +28,5 @@ pub use json::{JsonStyle, JsonWriter};
 pub use limits::{MAX_CELL_CHARS, MAX_CHART_BUCKETS, MAX_CHART_SERIES, MAX_HEATMAPS, MAX_SHEET_ROWS, MAX_TABLE_CELLS};
 pub use names::Names;
 pub use report::{DestinationReport, Outage, PathVersion, Report, ReportHead, Slots};
+pub use write::{Export, Format};
 pub use xlsx::{XlsxFailure, XlsxReport};

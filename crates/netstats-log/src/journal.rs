@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use netstats_event::{Draft, Envelope, Event, Position, Timestamp, encode};
+use netstats_event::{ChainHash, Draft, Envelope, Event, Position, Timestamp, encode};
 
 use crate::engine::is_config;
 use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SeriesKey, SeriesPage, limits};
@@ -356,6 +356,17 @@ impl Journal {
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {
         self.log.refusal()
+    }
+
+    /// The chain's value at a position: it proves every event up to there. None before the first event.
+    ///
+    /// # Errors
+    /// As [`Log::get`].
+    pub fn chain_at(&self, position: Position) -> Result<Option<ChainHash>, Error> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        Ok(self.log.get(&[position])?.first().map(|record| record.chain))
     }
 
     /// As [`Log::wait`].

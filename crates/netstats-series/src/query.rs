@@ -151,14 +151,39 @@ impl Series {
         Ok(events)
     }
 
+    /// All events of a query, however many, in portions of `size`: memory holds one of them. The query's own limit
+    /// does not count. Ends with the first error.
+    pub fn portions<'a>(
+        &'a self,
+        reader: &'a dyn EventReader,
+        query: &RawQuery,
+        size: usize,
+    ) -> impl Iterator<Item = Result<Vec<Envelope>, Error>> + 'a {
+        let mut next = Some(RawQuery { limit: size.clamp(1, MAX_RAW_OUTCOMES), ..query.clone() });
+        std::iter::from_fn(move || {
+            let query = next.take()?;
+            let mut events = Vec::new();
+            let last = match self.visit(reader, &query, &mut |envelope| events.push(envelope.clone())) {
+                Ok(last) => last,
+                Err(error) => return Some(Err(error)),
+            };
+            if events.len() == query.limit {
+                next = Some(RawQuery { after: last, ..query });
+            }
+            (!events.is_empty()).then_some(Ok(events))
+        })
+    }
+
+    /// Hands on the events of a query; returns where it ended.
     pub(crate) fn visit(
         &self,
         reader: &dyn EventReader,
         query: &RawQuery,
         visit: &mut dyn FnMut(&Envelope),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Cursor>, Error> {
         let asked = |probe| query.metrics.is_empty() || query.metrics.iter().any(|metric| metric.probe() == probe);
-        for part in self.entries(query, asked)?.chunks(READ_CHUNK) {
+        let entries = self.entries(query, asked)?;
+        for part in entries.chunks(READ_CHUNK) {
             // The log reads positions in ascending order; slots may be in another.
             let mut order: Vec<usize> = (0..part.len()).collect();
             order.sort_unstable_by_key(|i| part[*i].1);
@@ -168,7 +193,9 @@ impl Series {
             order.iter().enumerate().for_each(|(read, place)| places[*place] = read);
             places.iter().filter_map(|read| events.get(*read)).for_each(&mut *visit);
         }
-        Ok(())
+        Ok(entries
+            .last()
+            .map(|(at, position)| Cursor { at: Timestamp::from_millis(*at), position: Position(*position) }))
     }
 
     /// How many outcomes a query is about, at most.

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     /// Take up the config file again (asks the running product)
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write what was measured to a file: an Excel report, or rows as csv, JSON or JSON lines
+    Export(ExportArgs),
     /// Look after the event log (but for `backup` the product must not be running)
     #[command(subcommand)]
     Log(LogCommand),
@@ -112,6 +114,40 @@ pub(crate) struct ReplayArgs {
     /// Only of these kinds or families (sample, run, config, observer), with commas
     #[arg(long, value_name = "LIST")]
     pub(crate) kinds: Option<String>,
+}
+
+/// What goes into a file.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ExportArgs {
+    /// Jobs, by name or number; none: all
+    pub(crate) jobs: Vec<String>,
+    /// Only these destinations, by name or number
+    #[arg(long = "destination", value_name = "DESTINATION", value_delimiter = ',')]
+    pub(crate) destinations: Vec<String>,
+    /// Only destinations with one of these tags
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// Only these metrics
+    #[arg(long = "metric", value_name = "METRIC", value_delimiter = ',')]
+    pub(crate) metrics: Vec<String>,
+    /// From this time on: RFC 3339, or relative as now-7d [default: a day before --to]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Up to this time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Time zone of days and hours, as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+    /// xlsx, csv, json or jsonl [default: that of --output, else xlsx]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Where to [default: the jobs' names, here]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// csv for an Excel of a country with decimal commas: `;` between fields, byte order mark
+    #[arg(long)]
+    pub(crate) excel_csv: bool,
 }
 
 /// About a destination.

@@ -1,6 +1,6 @@
 //! Asks the running product, over its own API. HTTP/1.1 in the small: one request, one connection, loopback only.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -9,7 +9,11 @@ use serde_json::Value;
 
 /// Bytes of a reply that are read at most.
 const MAX_REPLY_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of a head, and of the line in front of a chunk.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_CHUNK_LINE_BYTES: u64 = 256;
 const TIMEOUT: Duration = Duration::from_secs(30);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The product's API at `localhost:PORT`.
 #[derive(Debug)]
@@ -50,6 +54,30 @@ impl Client {
         &self.authority
     }
 
+    /// Asks for a file and hands on what comes, piece by piece; returns its bytes. A transfer that is cut off is an
+    /// error.
+    pub(crate) fn download(&self, path: &str, mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<u64> {
+        let mut stream = self.connect()?;
+        // A report is gathered before its first byte comes.
+        stream.set_read_timeout(Some(DOWNLOAD_TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.authority)?;
+        let mut reader = BufReader::with_capacity(64 * 1024, stream);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if reader.read_until(b'\n', &mut head)? == 0 || head.len() > MAX_HEAD_BYTES {
+                bail!("the reply is cut off");
+            }
+        }
+        let head = Head::read(&head)?;
+        if head.status != 200 || !head.is_chunked {
+            let mut body = Vec::new();
+            reader.take(MAX_REPLY_BYTES).read_to_end(&mut body)?;
+            bail!("{}", in_words(head.status, &serde_json::from_slice(&body).unwrap_or(Value::Null)));
+        }
+        each_chunk(&mut reader, |chunk| Ok(take(chunk)?))
+    }
+
     pub(crate) fn connect(&self) -> Result<TcpStream> {
         let addresses =
             self.authority.to_socket_addrs().with_context(|| format!("\"{}\" is not an address", self.authority))?;
@@ -77,32 +105,69 @@ fn in_words(status: u16, problem: &Value) -> String {
     line
 }
 
+/// What a reply's head says.
+struct Head {
+    status: u16,
+    is_chunked: bool,
+}
+
+impl Head {
+    fn read(head: &[u8]) -> Result<Self> {
+        let head = std::str::from_utf8(head).context("the reply is not HTTP")?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("the reply is not HTTP")?;
+        let is_chunked = head.lines().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.starts_with("transfer-encoding:") && line.contains("chunked")
+        });
+        Ok(Self { status, is_chunked })
+    }
+}
+
 /// Status and body of a whole reply.
 fn read_reply(reply: &[u8]) -> Result<(u16, Vec<u8>)> {
     let end = reply.windows(4).position(|four| four == b"\r\n\r\n").context("the reply is cut off")?;
-    let head = std::str::from_utf8(&reply[..end]).context("the reply is not HTTP")?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("the reply is not HTTP")?;
-    let is_chunked = head.lines().any(|line| {
-        let line = line.to_ascii_lowercase();
-        line.starts_with("transfer-encoding:") && line.contains("chunked")
-    });
-    let body = &reply[end + 4..];
-    Ok((status, if is_chunked { join_chunks(body)? } else { body.to_vec() }))
+    let head = Head::read(&reply[..end])?;
+    let mut body = &reply[end + 4..];
+    if !head.is_chunked {
+        return Ok((head.status, body.to_vec()));
+    }
+    let mut joined = Vec::new();
+    each_chunk(&mut body, |chunk| {
+        joined.extend_from_slice(chunk);
+        Ok(())
+    })?;
+    Ok((head.status, joined))
 }
 
-fn join_chunks(mut body: &[u8]) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// Undoes the chunked coding (RFC 9112 7.1); returns the bytes in all.
+fn each_chunk(body: &mut impl BufRead, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    let mut total = 0;
     loop {
-        let line = body.windows(2).position(|two| two == b"\r\n").context("the reply is cut off")?;
-        let size = std::str::from_utf8(&body[..line])?.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).context("the reply is not HTTP")?;
+        let mut line = Vec::new();
+        body.by_ref().take(MAX_CHUNK_LINE_BYTES).read_until(b'\n', &mut line)?;
+        let line = line.strip_suffix(b"\r\n").context("the reply is cut off")?;
+        let size = std::str::from_utf8(line)?.split(';').next().unwrap_or_default().trim();
+        let size = u64::from_str_radix(size, 16).context("the reply is not HTTP")?;
         if size == 0 {
-            return Ok(out);
+            return Ok(total);
         }
-        let from = line + 2;
-        let chunk = from.checked_add(size).and_then(|to| body.get(from..to)).context("the reply is cut off")?;
-        out.extend_from_slice(chunk);
-        body = body.get(from + size + 2..).context("the reply is cut off")?;
+        let mut left = size;
+        while left > 0 {
+            let part = body.fill_buf()?;
+            if part.is_empty() {
+                bail!("the reply is cut off");
+            }
+            let now = part.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            take(&part[..now])?;
+            body.consume(now);
+            left -= now as u64;
+        }
+        total += size;
+        let mut end = [0; 2];
+        body.read_exact(&mut end).context("the reply is cut off")?;
+        if end != *b"\r\n" {
+            bail!("the reply is not HTTP");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod core;
 mod data_dir;
 mod demo;
 mod exit;
+mod export;
 mod gateway;
 mod listen;
 mod log_command;
@@ -71,6 +72,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Replay(asked) => replay::replay(&decided, &asked),
         Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
+        Command::Export(wanted) => export::run(&decided, &wanted),
         Command::Log(command) => log_command::run(&decided, command),
         Command::Views(ViewsCommand::Rebuild) => maintain::rebuild_views(&decided),
     }

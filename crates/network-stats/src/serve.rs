@@ -163,9 +163,8 @@ fn watch_over_stop() -> std::sync::mpsc::Sender<()> {
     done
 }
 
-fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, probes: &Probes) -> ApiContext {
-    let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
-    let (collector, probes) = (Arc::clone(collector), probes.clone());
+/// A door without a collector: for questions to a folder that nothing is written to.
+pub(crate) fn quiet_context(core: &Core) -> ApiContext {
     let mut context = ApiContext::new(
         Arc::clone(&core.journal),
         Arc::clone(&core.runner),
@@ -175,10 +174,17 @@ fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, prob
         core.broadcaster.clone(),
         Arc::new(now),
     );
+    context.version = env!("CARGO_PKG_VERSION");
+    context
+}
+
+fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, probes: &Probes) -> ApiContext {
+    let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
+    let (collector, probes) = (Arc::clone(collector), probes.clone());
+    let mut context = quiet_context(core);
     context.policy = Arc::new(move || for_policy.policy());
     context.reload = Some(Arc::new(move || reload_hook(&for_reload)));
     context.report = Arc::new(move || report(&collector, &probes));
-    context.version = env!("CARGO_PKG_VERSION");
     context
 }
 

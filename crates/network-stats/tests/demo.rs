@@ -1,14 +1,13 @@
 //! The demo as a newcomer meets it.
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
-#![allow(dead_code, reason = "the support module serves several tests")]
 
 mod support;
 
 use serde_json::Value;
 use support::{Product, run, said};
 
-fn rows<'a>(answer: &'a Value) -> &'a [Value] {
+fn rows(answer: &Value) -> &[Value] {
     answer.as_array().unwrap()
 }
 

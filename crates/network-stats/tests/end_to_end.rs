@@ -308,3 +308,30 @@ fn the_start_is_quick() {
     assert!(has_success(&product.until(JOB, |rows| has_success(rows) || rows.as_array().unwrap().len() > 20)));
     let _ = root();
 }
+
+#[test]
+fn a_file_comes_from_the_running_product_and_from_a_folder_that_nobody_holds() {
+    let (folder, data, config) = place(CONFIG);
+    let product = Product::start(&data, &["--config", &config]);
+    product.until(JOB, has_success);
+    let out = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let export = |more: &[&str]| {
+        let data = data.to_str().unwrap();
+        run(&[&["export", "this-machine", "--config", &config, "--data-dir", data, "--metric", "ping"], more].concat())
+    };
+    let online = export(&["--output", &out("online.csv")]);
+    assert!(online.status.success(), "{}", said(&online));
+    let lines = |name: &str| fs::read_to_string(out(name)).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(lines("online.csv").len() > 1 && lines("online.csv")[0].starts_with("timestamp,"));
+    assert!(product.stop().0.success());
+
+    let offline = export(&["--output", &out("offline.csv")]);
+    assert!(offline.status.success(), "{}", said(&offline));
+    let (before, after) = (lines("online.csv"), lines("offline.csv"));
+    assert_eq!(before[..], after[..before.len()], "the same rows, and those that came since");
+
+    let refused = export(&["--output", &out("wrong.csv"), "--from", "tomorrow"]);
+    assert!(!refused.status.success() && said(&refused).contains("start_time"), "{}", said(&refused));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("wrong")), "nothing half is left: {left:?}");
+}

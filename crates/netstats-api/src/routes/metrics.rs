@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use netstats_event::{DestinationId, Event, JobId, Kind, Metric, Position, Timestamp};
+use netstats_event::{DestinationId, JobId, Metric, Position, Timestamp};
 use netstats_export::{Column, JsonStyle, JsonWriter, Line, columns_for, columns_named};
-use netstats_inventory::{Change, Inventory};
+use netstats_inventory::Inventory;
 use netstats_series::{Cursor, RawQuery, Row};
 use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::{RefOr, Schema};
@@ -133,13 +133,7 @@ fn understand(app: &App, call: &Call, moment: &Moment, job: JobId, of_job: Vec<M
     };
     let columns = match get("fields") {
         None => columns_for(&metrics),
-        Some(text) => columns_named(text.split(',').map(str::trim)).map_err(|name| {
-            let all = netstats_export::COLUMNS.iter().map(|column| column.name);
-            let problem = Problem::invalid(format!("there is no column {name:?}"))
-                .field("fields")
-                .accepted(all.clone().collect::<Vec<_>>().join(", "));
-            crate::nearest::hint(problem, name, all)
-        })?,
+        Some(text) => columns_named(text.split(',').map(str::trim)).map_err(|name| no_column("fields", name))?,
     };
     let page = get("cursor").map(Page::parse).transpose()?;
     // The page's event is read again when some of its rows are still to come: the cursor before it is the one whose
@@ -158,6 +152,15 @@ fn understand(app: &App, call: &Call, moment: &Moment, job: JobId, of_job: Vec<M
     let query =
         RawQuery { job: Some(job), destinations, metrics, from, to, limit, after, newest_first, as_of: moment.as_of };
     Ok(Wanted { query, columns, rows, page })
+}
+
+/// A column that there is not.
+pub(super) fn no_column(field: &'static str, name: &str) -> Problem {
+    let all = netstats_export::COLUMNS.iter().map(|column| column.name);
+    let problem = Problem::invalid(format!("there is no column {name:?}"))
+        .field(field)
+        .accepted(all.clone().collect::<Vec<_>>().join(", "));
+    crate::nearest::hint(problem, name, all)
 }
 
 /// The most rows that one event gives.
@@ -209,20 +212,12 @@ impl<'a> Names<'a> {
 
     fn line<'r>(&'r mut self, row: &'r Row) -> Line<'r> {
         if !self.moment.inventory.jobs.contains_key(&row.job) && !self.gone_jobs.contains_key(&row.job) {
-            let name = self.last_event(|change| change.job == Some(row.job)).and_then(|event| match event {
-                Event::JobAdded(added) => Some(added.spec.name),
-                Event::JobChanged(changed) => Some(changed.spec.name),
-                _ => None,
-            });
+            let name = self.moment.last_job_name(self.app, row.job);
             self.gone_jobs.insert(row.job, name.unwrap_or_default());
         }
         let id = row.destination;
         if !self.moment.inventory.destinations.contains_key(&id) && !self.gone_destinations.contains_key(&id) {
-            let name = self.last_event(|change| change.destination == Some(id)).and_then(|event| match event {
-                Event::DestinationAdded(added) => Some(added.spec.name),
-                Event::DestinationChanged(changed) => Some(changed.spec.name),
-                _ => None,
-            });
+            let name = self.moment.last_destination(self.app, id).map(|spec| spec.name);
             self.gone_destinations.insert(id, name.unwrap_or_default());
         }
         let job =
@@ -235,15 +230,5 @@ impl<'a> Names<'a> {
             .map(|d| &d.spec.name)
             .or_else(|| self.gone_destinations.get(&id));
         Line { row, job: job.map_or("", String::as_str), destination: destination.map_or("", String::as_str) }
-    }
-
-    /// The last event with a description that `is_it` accepts.
-    fn last_event(&self, is_it: impl Fn(&Change) -> bool) -> Option<Event> {
-        const DESCRIBING: [Kind; 4] =
-            [Kind::DestinationAdded, Kind::DestinationChanged, Kind::JobAdded, Kind::JobChanged];
-        let describes = |change: &Change| DESCRIBING.iter().any(|kind| kind.code() == change.kind) && is_it(change);
-        let before = self.moment.as_of.map(Position::next);
-        let position = self.app.context.inventory.changes(before, 1, describes).first()?.position;
-        Some(self.app.context.journal.get(&[position]).ok()?.pop()?.event)
     }
 }

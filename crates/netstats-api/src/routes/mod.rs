@@ -8,6 +8,7 @@ pub(crate) mod bulk;
 pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod docs;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod metrics;

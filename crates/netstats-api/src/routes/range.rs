@@ -124,10 +124,14 @@ pub(super) fn destinations(call: &Call, inventory: &Inventory) -> Result<Vec<Des
 
 /// `job`: an id or a name; none for all jobs together. A removed job's samples are still there, under its id.
 pub(super) fn job(call: &Call, inventory: &Inventory) -> Result<Option<JobId>, Problem> {
-    let Some(id) = call.query.get("job") else { return Ok(None) };
+    call.query.get("job").map(|id| job_named(inventory, id)).transpose()
+}
+
+/// A job by name or id, as one of a query's parameters.
+pub(super) fn job_named(inventory: &Inventory, id: &str) -> Result<JobId, Problem> {
     match (super::jobs::find(inventory, id), id.parse::<u32>()) {
-        (Ok(job), _) => Ok(Some(job.id)),
-        (Err(_), Ok(number)) if number > 0 && JobId(number) < inventory.next_job => Ok(Some(JobId(number))),
+        (Ok(job), _) => Ok(job.id),
+        (Err(_), Ok(number)) if number > 0 && JobId(number) < inventory.next_job => Ok(JobId(number)),
         (Err(problem), _) => {
             let mut refused =
                 Problem::invalid(problem.detail.clone()).field("job").accepted("the id or the name of a job");

@@ -117,7 +117,7 @@ struct Story {
 enum Tale {
     /// By this person, for this reason.
     Command(&'static str, &'static str, fn(&Inventory) -> Option<Command>),
-    Observed(Event),
+    Observed(Box<Event>),
     /// Slept from then until now.
     Woke(Timestamp),
 }
@@ -147,8 +147,11 @@ fn stories(world: &World, start: Timestamp) -> Vec<Story> {
                 Some(Command::StartJob { id: inventory.job_by_name("routes")?.id })
             }),
         ),
-        ago(UPLINK_DOWN.0, Tale::Observed(UplinkLost { reason: "gateway silent".into(), gateway: None }.into())),
-        ago(UPLINK_DOWN.1, Tale::Observed(UplinkRestored { gateway: None }.into())),
+        ago(
+            UPLINK_DOWN.0,
+            Tale::Observed(Box::new(UplinkLost { reason: "gateway silent".into(), gateway: None }.into())),
+        ),
+        ago(UPLINK_DOWN.1, Tale::Observed(Box::new(UplinkRestored { gateway: None }.into()))),
         ago(ASLEEP.1, Tale::Woke(world.minutes_ago(ASLEEP.0))),
         ago(
             8 * DAY,
@@ -174,7 +177,7 @@ impl Story {
         policy: &Policy,
     ) -> Result<()> {
         match self.what {
-            Tale::Observed(event) => writer.push(self.at, event),
+            Tale::Observed(event) => writer.push(self.at, *event),
             Tale::Command(actor, reason, wish) => {
                 let command = wish(inventory).context("the demo's config has what its stories are about")?;
                 let meta = Meta { reason: Some(reason.to_owned()), ..Meta::by(actor) };

@@ -1,4 +1,5 @@
 //! Starts the real program and talks to it.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

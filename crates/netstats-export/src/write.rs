@@ -1,0 +1,157 @@
+//! One way from events to a file, whatever its format.
+
+use std::io::{self, BufWriter, Write};
+
+use netstats_event::{Envelope, Metric};
+use netstats_series::rows_of;
+
+use crate::report::ReportHead;
+use crate::{Column, CsvStyle, CsvWriter, JsonStyle, JsonWriter, Names, XlsxReport};
+
+/// What kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The report as an Excel workbook.
+    Xlsx,
+    /// Rows, RFC 4180.
+    Csv(CsvStyle),
+    /// Rows, one JSON array.
+    Json,
+    /// Rows, a JSON object a line.
+    JsonLines,
+}
+
+impl Format {
+    /// The formats' names, which are also the endings of their files.
+    pub const NAMES: [&str; 4] = ["xlsx", "csv", "json", "jsonl"];
+
+    /// The format of that name; csv as RFC 4180 has it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "xlsx" => Some(Self::Xlsx),
+            "csv" => Some(Self::Csv(CsvStyle::default())),
+            "json" => Some(Self::Json),
+            "jsonl" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xlsx => "xlsx",
+            Self::Csv(_) => "csv",
+            Self::Json => "json",
+            Self::JsonLines => "jsonl",
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Csv(_) => "text/csv; charset=utf-8",
+            Self::Json => "application/json",
+            Self::JsonLines => "application/x-ndjson",
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Into what.
+    pub format: Format,
+    /// What it is about; the report says so.
+    pub head: ReportHead,
+    /// Names of ids, those of removed entries included.
+    pub names: Names,
+    /// Rows of these metrics, in this order for each event.
+    pub metrics: Vec<Metric>,
+    /// The columns of the formats that are rows.
+    pub columns: Vec<&'static Column>,
+}
+
+impl Export {
+    /// Writes the events, portion by portion, in the order in which they come: that of their slots. Returns the number
+    /// of rows.
+    ///
+    /// # Errors
+    /// Those of the events' source and of `out`.
+    pub fn write(
+        self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        out: impl Write + Send,
+    ) -> io::Result<u64> {
+        match self.format {
+            Format::Xlsx => self.workbook(portions, out),
+            Format::Csv(style) => {
+                let mut csv = CsvWriter::new(BufWriter::new(out), self.columns.clone(), style)?;
+                let rows = self.each(portions, |line| csv.write(line))?;
+                csv.finish()?.flush()?;
+                Ok(rows)
+            }
+            Format::Json => self.json(portions, out, JsonStyle::Array),
+            Format::JsonLines => self.json(portions, out, JsonStyle::Lines),
+        }
+    }
+
+    fn json(
+        self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        out: impl Write,
+        style: JsonStyle,
+    ) -> io::Result<u64> {
+        let mut json = JsonWriter::new(BufWriter::new(out), self.columns.clone(), style)?;
+        let rows = self.each(portions, |line| json.write(line))?;
+        json.finish()?.flush()?;
+        Ok(rows)
+    }
+
+    fn each(
+        mut self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        mut write: impl FnMut(&crate::Line<'_>) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut count = 0;
+        for portion in portions {
+            for row in portion?.iter().flat_map(|event| rows_of(event, &self.metrics)) {
+                self.names.complete(&row);
+                write(&self.names.line(&row))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn workbook(
+        self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        out: impl Write + Send,
+    ) -> io::Result<u64> {
+        let mut report = XlsxReport::new(self.head, self.names, self.metrics).map_err(io::Error::other)?;
+        for portion in portions {
+            for event in &portion? {
+                report.add(event).map_err(io::Error::other)?;
+            }
+        }
+        let report = report.finish(BufWriter::new(out)).map_err(io::Error::other)?;
+        Ok(report.rows.values().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_a_name_that_finds_it() {
+        for name in Format::NAMES {
+            assert_eq!(Format::from_name(name).map(Format::name), Some(name));
+        }
+        assert_eq!(Format::from_name("exe"), None);
+    }
+}
