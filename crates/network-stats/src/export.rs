@@ -35,7 +35,7 @@ pub(crate) fn run(decided: &Decided, wanted: &ExportArgs) -> Result<()> {
 fn offline(decided: &Decided, wanted: &ExportArgs, output: &Path) -> Result<()> {
     logging::start(logging::parse("warn").map_err(anyhow::Error::msg)?);
     let data = DataDir::open_existing(&decided.data_dir)?;
-    let core = Core::open(&data)?;
+    let core = Core::open(&data, decided.floor)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let listeners = listen::bind(&listen::parse("127.0.0.1:0").map_err(anyhow::Error::msg)?)?;
     let url = listen::url("127.0.0.1:0", &listeners)?;
