@@ -76,7 +76,7 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::range::Analysis;
     use crate::routes::{
         access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, metrics, outages,
-        remarks, series,
+        remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -284,6 +284,7 @@ pub(crate) fn table() -> Table<App> {
     ];
     routes.extend(remarks::routes());
     routes.extend(accounting::routes());
+    routes.extend(what_if::routes());
     Table::new(routes, crate::assets::find)
 }
 

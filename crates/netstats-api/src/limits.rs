@@ -132,3 +132,7 @@ pub(crate) const EXPORTS_AT_ONCE: usize = 2;
 pub(crate) const EXPORT_EVENTS_AT_ONCE: usize = 4_096;
 /// Characters of a report's title (422 past it).
 pub(crate) const MAX_TITLE_CHARS: usize = 120;
+/// Days of one `POST /api/what-if`, over all its destinations: a year of a hundred.
+pub(crate) const MAX_WHAT_IF_DAYS: u64 = 40_000;
+/// Maintenance windows that one `POST /api/what-if` supposes.
+pub(crate) const MAX_SUPPOSED_WINDOWS: usize = 100;

@@ -18,6 +18,6 @@ pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch
 pub use event::update_text;
 pub(crate) use event::{event_data, hex};
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
-pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_job, read_job_by_names};
+pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_destinations, read_job, read_job_by_names};
 pub(crate) use read::{Fields, Json, parse};
 pub(crate) use time::{Time, parse_moment, parse_time};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use netstats_event::{DestinationId, Echo, Event, Metric, Timestamp};
-use netstats_series::{Down, Point, RawQuery, SeriesQuery, Status, Totals, TotalsQuery};
+use netstats_event::{DestinationId, Echo, Event, JobId, Metric, Timestamp};
+use netstats_series::{Point, RawQuery, SeriesQuery, Totals, TotalsQuery};
 use netstats_stats::{Loss, LossPattern, SmoothedJitter};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::outages::length_s;
+use super::account::{Span, account, figures};
 use super::range::{
     DAY, DESTINATION, JOB, METRIC, destination, metric_name, number, probe, range, range_named, required_destination,
     resolution_name, totals,
@@ -80,36 +80,17 @@ fn derived(point: &Point) -> Value {
     })
 }
 
-/// Times in which the status of a destination was known, and those in which it was down, within a range.
+/// The account of a range up to now, by the saved method and the maintenance known at the moment.
 fn availability(
     app: &App,
     moment: &Moment,
     id: DestinationId,
+    job: Option<JobId>,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<Value, Problem> {
-    let series = &app.context.series;
-    let end = to.min(moment.now);
-    let mut spans = [0_i64; 4];
-    let changes = series.status_changes(id, moment.as_of)?;
-    for (i, change) in changes.iter().enumerate() {
-        let until = changes.get(i + 1).map_or(end, |next| next.at.min(end));
-        let span = until.as_millis().saturating_sub(change.at.max(from).as_millis()).max(0);
-        spans[change.status as usize] += span;
-    }
-    let [up, degraded, down, unknown] =
-        [Status::Up, Status::Degraded, Status::Down, Status::Unknown].map(|status| spans[status as usize]);
-    let known = up + degraded + down;
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a range stay far below 2^53")]
-    let (known_ms, down_ms) = (known as f64, down as f64);
-    let downs: Vec<Down> = series.outages(id, from..to, moment.as_of)?;
-    let seconds = |millis: i64| millis / 1_000;
-    Ok(json!({
-        "availability_percent": (known > 0).then(|| percent(1.0 - down_ms / known_ms)),
-        "method": "share of the time with a known status in which it was not down; unknown time is left out",
-        "up_s": seconds(up), "degraded_s": seconds(degraded), "down_s": seconds(down), "unknown_s": seconds(unknown),
-        "outages": downs.len(),
-        "longest_outage_s": downs.iter().map(|down| length_s(down, moment.now)).reduce(f64::max),
-    }))
+    let span = Span { job, from, to: to.min(moment.now), as_of: moment.as_of };
+    let account = account(app, &moment.inventory, id, span)?;
+    Ok(figures(&account, &moment.inventory.accounting))
 }
 
 /// What only the single packets tell: order, runs and spreads.
@@ -236,7 +217,7 @@ pub(crate) async fn of_destination(app: Arc<App>, call: Call) -> Result<Reply, P
             "packets": packets,
             "packets_not_given": (!found.exact).then_some("the range holds too many samples to look at each packet"),
             "course": course(app, &query, id)?,
-            "availability": availability(app, moment, id, between)?,
+            "availability": availability(app, moment, id, query.job, between)?,
             "position": position.0,
         });
         Ok(Reply::json(&answer))
@@ -273,7 +254,7 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
                 destination: name_of(moment, *id),
                 figures: Figures::from(point),
                 derived: derived(point),
-                availability: availability(app, moment, *id, between)?,
+                availability: availability(app, moment, *id, query.job, between)?,
             })
         });
         let items = items.collect::<Result<Vec<_>, Problem>>()?;

@@ -1,6 +1,7 @@
 //! Handlers, by resource.
 
 pub(crate) mod access;
+mod account;
 pub(crate) mod accounting;
 pub(crate) mod analytics;
 pub(crate) mod audit;
@@ -16,6 +17,7 @@ pub(crate) mod outages;
 pub(crate) mod range;
 pub(crate) mod remarks;
 pub(crate) mod series;
+pub(crate) mod what_if;
 
 use netstats_event::Position;
 use serde::Serialize;

@@ -1,0 +1,175 @@
+//! Accounts of availability: by the saved method, with maintenance also after the fact, and under other settings.
+
+mod support;
+
+use netstats_event::{DestinationId, Echo, Event, JobId, PingMeasured, Rtt, SampleHead, Timestamp};
+use serde_json::{Value, json};
+use support::{NOW, Server, ping, start};
+
+const MINUTE: i64 = 60_000;
+
+fn with_echoes(destination: u32, slot: i64, echoes: Vec<Echo>) -> Event {
+    let Event::PingMeasured(like) = ping(1, destination, slot) else { unreachable!() };
+    let head = SampleHead {
+        job: JobId(1),
+        destination: DestinationId(destination),
+        slot_at: Timestamp::from_millis(slot),
+        ..like.head
+    };
+    Event::PingMeasured(PingMeasured { head, echoes, ..like })
+}
+
+fn good(destination: u32, slot: i64) -> Event {
+    let times = [1_000, 1_100, 1_200, 1_300];
+    with_echoes(destination, slot, times.iter().map(|us| Echo::Reply(Rtt::from_micros(*us))).collect())
+}
+
+/// Minutes before now.
+fn ago(minutes: i64) -> i64 {
+    NOW - minutes * MINUTE
+}
+
+/// Four hours of two destinations. One is down for one minute 200 minutes ago, and for ten 100 minutes ago; in its last
+/// hour a fifth is lost.
+async fn measured() -> Server {
+    let server = start().await;
+    server.furnish().await;
+    let mut events = Vec::new();
+    for minute in (1..=240).rev() {
+        events.push(match minute {
+            200 | 91..=100 => with_echoes(1, ago(minute), vec![Echo::Lost; 4]),
+            1..=60 if minute % 5 == 0 => ping(1, 1, ago(minute)),
+            _ => good(1, ago(minute)),
+        });
+        events.push(good(2, ago(minute)));
+    }
+    server.append(events);
+    server
+}
+
+/// An answer without its position.
+fn figures(answer: &Value, which: &str) -> Value {
+    let mut item = answer["items"][0][which].clone();
+    item.as_object_mut().unwrap().remove("hours");
+    item.as_object_mut().unwrap().remove("degraded_hours");
+    item
+}
+
+async fn recorded(server: &Server, more: &str) -> Value {
+    let range = "start_time=2026-11-24T00:00:00Z&end_time=2026-11-24T04:00:00Z";
+    let path = format!("/api/destinations/one/analytics?{range}{more}");
+    let mut availability = server.get(&path).await.is(200)["availability"].clone();
+    availability.as_object_mut().unwrap().remove("method");
+    availability
+}
+
+async fn what_if(server: &Server, supposed: Value) -> Value {
+    let mut body = json!({"start_time": "now-4h", "end_time": "now", "destinations": ["one"]});
+    body.as_object_mut().unwrap().extend(supposed.as_object().unwrap().clone());
+    server.post("/api/what-if", &body).await.is(200)
+}
+
+#[tokio::test]
+async fn the_recorded_settings_give_exactly_what_is_recorded_and_nothing_is_touched() {
+    let server = measured().await;
+    let head = server.journal.head().last;
+    let answer = what_if(&server, json!({})).await;
+    assert_eq!(answer["items"][0]["recorded"], answer["items"][0]["what_if"]);
+    assert_eq!(figures(&answer, "recorded"), recorded(&server, "").await);
+    let one = &answer["items"][0]["recorded"];
+    assert_eq!((&one["down_s"], &one["up_s"], &one["outages"]), (&json!(660.0), &json!(13_740.0), &json!(2)));
+    assert_eq!(one["availability_percent"].as_f64().unwrap(), 95.416667);
+    assert_eq!((&one["longest_outage_s"], &one["degraded_hours"]), (&json!(600.0), &Value::Null));
+
+    // Supposed: a retry takes the single failure back; the method that was saved is not changed by it.
+    let answer = what_if(&server, json!({"accounting": {"retries": 1}})).await;
+    let supposed = &answer["items"][0]["what_if"];
+    assert_eq!((&supposed["down_s"], &supposed["outages"]), (&json!(600.0), &json!(1)));
+    assert_eq!(answer["accounting"]["what_if"]["retries"], 1);
+    assert_eq!(answer["accounting"]["recorded"]["retries"], 0);
+    assert_eq!(figures(&answer, "recorded"), recorded(&server, "").await);
+    assert_eq!(server.journal.head().last, head, "nothing was appended");
+    assert_eq!(server.get("/api/accounting").await.is(200)["retries"], 0);
+
+    // Saved: now it is what is recorded, and what was recorded before is still known.
+    server.send("PATCH", "/api/accounting", &json!({"retries": 1})).await.is(200);
+    assert_eq!(&recorded(&server, "").await, &figures(&answer, "what_if"));
+    assert_eq!(&recorded(&server, &format!("&as_of={head}")).await["outages"], 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn maintenance_after_the_fact_changes_the_account_and_the_original_stays_readable() {
+    let server = measured().await;
+    let head = server.journal.head().last;
+    let before = recorded(&server, "").await;
+    let time = |minutes: i64| format!("2026-11-24T{:02}:{:02}:00Z", 4 - (minutes + 59) / 60, (60 - minutes % 60) % 60);
+    let window =
+        json!({"title": "found out later", "start_time": time(105), "end_time": time(85), "destinations": ["one"]});
+
+    let supposed = what_if(&server, json!({"maintenance": {"add": [window.clone()]}})).await;
+    let account = &supposed["items"][0]["what_if"];
+    assert_eq!(
+        (&account["down_s"], &account["maintenance_s"], &account["outages"]),
+        (&json!(60.0), &json!(1_200.0), &json!(1))
+    );
+    assert_eq!(figures(&supposed, "recorded"), before);
+
+    server.post("/api/maintenance?reason=mail", &window).await.is(201);
+    assert_eq!(recorded(&server, "").await, figures(&supposed, "what_if"), "what was supposed is what is recorded now");
+    assert_eq!(recorded(&server, &format!("&as_of={head}")).await, before, "as known before");
+    let undone = what_if(&server, json!({"maintenance": {"ignore": [1]}})).await;
+    assert_eq!(figures(&undone, "what_if"), before);
+    // The other destination is not touched.
+    let two = server.post("/api/what-if", &json!({"start_time": "now-4h", "destinations": [2]})).await.is(200);
+    assert_eq!(two["items"][0]["recorded"]["maintenance_s"], json!(0.0));
+
+    server.send("PATCH", "/api/accounting", &json!({"maintenance": "counted"})).await.is(200);
+    assert_eq!(recorded(&server, "").await, before);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn thresholds_judge_hours_and_totals_add_up() {
+    let server = measured().await;
+    let body = json!({"start_time": "now-4h", "end_time": "now", "accounting": {"max_loss_percent": 3}});
+    let answer = server.post("/api/what-if", &body).await.is(200);
+    let items = answer["items"].as_array().unwrap();
+    assert_eq!(items.iter().map(|item| item["destination"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
+    // One of 60 minutes dead is 1.7 %; ten of 60 are 17 %; a fifth of the bursts losing one of three is 5.3 %.
+    assert_eq!((&items[0]["what_if"]["hours"], &items[0]["what_if"]["degraded_hours"]), (&json!(4), &json!(2)));
+    assert_eq!((&items[1]["what_if"]["degraded_hours"], &items[1]["recorded"]["hours"]), (&json!(0), &Value::Null));
+    let total = &answer["total"]["what_if"];
+    assert_eq!((&total["hours"], &total["degraded_hours"], &total["outages"]), (&json!(8), &json!(2), &json!(2)));
+    assert_eq!(total["down_s"].as_f64(), Some(660.0));
+    let slow = json!({"start_time": "now-4h", "destinations": [2], "accounting": {"max_p95_ms": 1.0}});
+    let answer = server.post("/api/what-if", &slow).await.is(200);
+    assert_eq!(answer["items"][0]["what_if"]["degraded_hours"], 4);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_supposed_is_refused_by_field() {
+    let server = measured().await;
+    for (body, field) in [
+        (json!({"start_time": "now", "end_time": "now-1h"}), "start_time"),
+        (json!({"start_time": "2026-01-01"}), "start_time"),
+        (json!({"start_time": "1900-01-01T00:00:00Z"}), "start_time"),
+        (json!({"destinations": ["nobody"]}), "destinations[0]"),
+        (json!({"job": "nothing"}), "job"),
+        (json!({"accounting": {"retries": 101}}), "accounting.retries"),
+        (json!({"accounting": {"retry": 1}}), "accounting.retry"),
+        (json!({"maintenance": {"ignore": [9]}}), "maintenance.ignore[0]"),
+        (json!({"maintenance": {"add": [{"text": "no title"}]}}), "maintenance.add[0].title"),
+        (json!({"maintenance": {"add": [{"title": "x", "start_time": "soon"}]}}), "maintenance.add[0].start_time"),
+        (json!({"maintenance": {"add": vec![json!({"title": "x"}); 101]}}), "maintenance.add"),
+        (json!({"tresholds": {}}), "tresholds"),
+    ] {
+        server.post("/api/what-if", &body).await.refuses(422, Some(field));
+    }
+    // 40,000 days over two destinations are 20,000 of each.
+    let days = |days: i64| json!({"start_time": format!("now-{days}d"), "end_time": "now"});
+    server.post("/api/what-if", &days(20_000)).await.is(200);
+    server.post("/api/what-if", &days(20_001)).await.refuses(422, Some("start_time"));
+    server.stop().await;
+}
