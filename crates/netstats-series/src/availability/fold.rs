@@ -83,7 +83,7 @@ impl Projector for AvailabilityProjector {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn attach(&mut self, rows: Arc<dyn RowReader>) {

@@ -185,14 +185,10 @@ fn cut(series: &Series, query: &AccountQuery, key: StreamKey, stretch: Stretch, 
         ..RawQuery::default()
     };
     let checks = series.entries(&raw, |probe| probe == key.probe)?;
-    let checks: Vec<i64> =
-        checks.into_iter().filter(|(_, position)| *position >= stretch.first_position).map(|(slot, _)| slot).collect();
-    let step_ms = match checks.as_slice() {
-        [.., before, last] => last - before,
-        _ => stretch.step_ms,
-    };
-    let last = checks.last().copied().unwrap_or(stretch.first);
-    Ok(Stretch { last, checks: checks.len().max(1) as u64, last_position: as_of, step_ms, ..stretch })
+    let mut checks: Vec<(i64, u64)> =
+        checks.into_iter().filter(|(_, position)| *position >= stretch.first_position).collect();
+    checks.sort_unstable_by_key(|(_, position)| *position);
+    Ok(stretch.part(&checks))
 }
 
 /// Stretches by time and apart: each holds until the next begins, if that is near, else for one step. Where slots were
@@ -203,7 +199,7 @@ fn laid_out(mut stretches: Vec<Stretch>) -> Vec<netstats_stats::Stretch> {
     for (i, stretch) in stretches.iter().enumerate() {
         let next = stretches[i + 1..].iter().find(|next| next.first > stretch.last);
         let to = match next {
-            Some(next) if stretch.reaches(next.first) || stretch.step_ms == 0 && next.step_ms > 0 => next.first,
+            Some(next) if stretch.holds_until(next) => next.first,
             Some(next) => next.first.min(stretch.last.saturating_add(stretch.reach_ms())),
             None => stretch.last.saturating_add(stretch.reach_ms()),
         };

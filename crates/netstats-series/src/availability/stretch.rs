@@ -38,6 +38,10 @@ pub(super) struct Stretch {
     pub(super) checks: u64,
     /// From the last check to the one that was due after it.
     pub(super) step_ms: i64,
+    /// The same as of the first check, and the distance from the check before it: with them a part of the stretch is
+    /// made again as it was known.
+    pub(super) first_step_ms: i64,
+    pub(super) first_distance_ms: i64,
 }
 
 impl Stretch {
@@ -64,6 +68,8 @@ impl Stretch {
         bytes::put(out, self.last_position.saturating_sub(self.first_position));
         bytes::put(out, self.checks);
         bytes::put_signed(out, self.step_ms);
+        bytes::put_signed(out, self.first_step_ms);
+        bytes::put_signed(out, self.first_distance_ms);
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -86,7 +92,32 @@ impl Stretch {
             last_position: first_position.saturating_add(further),
             checks: reader.number()?,
             step_ms: reader.signed()?,
+            first_step_ms: reader.signed()?,
+            first_distance_ms: reader.signed()?,
         })
+    }
+
+    /// The stretch of its first checks alone: `slots` and positions of its outcomes, in the order of positions.
+    pub(super) fn part(&self, checks: &[(i64, u64)]) -> Self {
+        let first = Self {
+            last: self.first,
+            last_position: self.first_position,
+            checks: 1,
+            step_ms: self.first_step_ms,
+            ..*self
+        };
+        let mut open = Open { stretch: Some(first), distance_ms: self.first_distance_ms };
+        for (slot, position) in checks.iter().filter(|(_, position)| *position > self.first_position) {
+            open.take(self.known, self.is_skipped, (*slot, *slot), 1, *position, |_| {});
+        }
+        open.stretch.unwrap_or(first)
+    }
+
+    /// Whether it holds until `next` begins: near enough by its own step, or by the step that the next one begins with.
+    pub(super) const fn holds_until(&self, next: &Self) -> bool {
+        let distance = next.first.saturating_sub(self.last);
+        let is_next_step = next.first_step_ms > 0 && distance <= next.first_step_ms + next.first_step_ms / 10;
+        self.reaches(next.first) || is_next_step
     }
 }
 
@@ -111,14 +142,10 @@ impl Open {
     ) {
         let (first, last) = (slots.0, slots.1.max(slots.0));
         let mut step_ms = 0;
-        if let Some(before) = &mut self.stretch {
+        if let Some(before) = &self.stretch {
             let distance = first.saturating_sub(before.last);
             let is_usual = distance > 0 && (before.step_ms == 0 || before.reaches(first));
             let is_again = distance > 0 && distance.abs_diff(self.distance_ms) <= distance.unsigned_abs() / 10;
-            if is_again && !is_usual {
-                // The step had changed before this one.
-                before.step_ms = distance;
-            }
             step_ms = if is_usual || is_again { distance } else { before.step_ms };
             self.distance_ms = distance;
         }
@@ -146,6 +173,8 @@ impl Open {
                     last_position: position,
                     checks,
                     step_ms,
+                    first_step_ms: step_ms,
+                    first_distance_ms: self.distance_ms,
                 },
                 &mut closed,
             );
