@@ -52,6 +52,8 @@ pub use loss::{Loss, LossPattern, LossPeriod};
 pub use mean::{Interval, mean_interval};
 pub use moments::Moments;
 pub use sketch::{RELATIVE_ERROR, Sketch, SketchError};
-pub use summary::{Summary, TooFew, mean, percentile, percentile_needs, quantile, sorted, stddev, summarise};
+pub use summary::{
+    Summary, TooFew, mean, percentile, percentile_needs, quantile, quantiles, sorted, stddev, summarise,
+};
 pub use trend::{Trend, theil_sen};
 pub use voice::{mos, r_factor};

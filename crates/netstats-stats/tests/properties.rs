@@ -246,4 +246,20 @@ proptest! {
         prop_assert_eq!(after.up_ms + after.down_ms, before.up_ms + before.down_ms);
         prop_assert_eq!(after.unknown_ms, before.unknown_ms);
     }
+
+    #[test]
+    fn quantiles_by_selection_are_those_by_sorting(
+        values in vec(prop_oneof![4 => -50.0..50.0_f64, 1 => (0_i32..5).prop_map(f64::from)], 1..200),
+        (a, b) in (0.0..=1.0_f64, 0.0..=1.0_f64),
+    ) {
+        let ascending = sorted(&values).unwrap();
+        let qs = [a, b, 1.0, 0.0, a];
+        let expected = qs.map(|q| quantile(&ascending, q).unwrap());
+        prop_assert_eq!(quantiles(&values, qs).unwrap(), expected);
+        let summary = summarise(&values).unwrap();
+        prop_assert_eq!(summary.median, quantile(&ascending, 0.5).unwrap());
+        prop_assert_eq!(summary.p95, percentile(&ascending, 0.95));
+        prop_assert_eq!(summary.p99, percentile(&ascending, 0.99));
+        prop_assert_eq!((summary.min, summary.max), (ascending[0], ascending[ascending.len() - 1]));
+    }
 }
