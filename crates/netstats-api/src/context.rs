@@ -148,6 +148,8 @@ pub struct CollectorReport {
     pub slots_missed: u64,
     /// Median lateness of the last runs.
     pub lateness_p50_ms: f64,
+    /// 95th percentile of the lateness of the last runs.
+    pub lateness_p95_ms: f64,
     /// 99th percentile of the lateness of the last runs.
     pub lateness_p99_ms: f64,
     /// Events that wait for the journal.

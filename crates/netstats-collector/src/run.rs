@@ -51,7 +51,9 @@ impl Shared {
         drop(counts);
         lateness.sort_unstable();
         let quantile = |permille: usize| lateness.get(lateness.len() * permille / 1_000).copied().unwrap_or(0);
-        (status.lateness_p50_us, status.lateness_p99_us) = (quantile(500), quantile(990));
+        status.lateness_p50_us = quantile(500);
+        status.lateness_p95_us = quantile(950);
+        status.lateness_p99_us = quantile(990);
         let Recording { unrecorded, dropped, problem } =
             self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (status.unrecorded, status.dropped) = (unrecorded, dropped);

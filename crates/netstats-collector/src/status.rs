@@ -17,6 +17,8 @@ pub struct Status {
     pub slots_missed: u64,
     /// Median lateness of the last runs, in microseconds.
     pub lateness_p50_us: u32,
+    /// 95th percentile of the lateness of the last runs, in microseconds.
+    pub lateness_p95_us: u32,
     /// 99th percentile of the lateness of the last runs, in microseconds.
     pub lateness_p99_us: u32,
     /// Events that wait for the journal.

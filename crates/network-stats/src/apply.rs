@@ -1,7 +1,7 @@
 //! Takes up the config file: at the start, and again at a reload.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -25,6 +25,8 @@ pub(crate) struct Applier {
     inventory: InventoryHandle,
     file: Option<PathBuf>,
     now: RwLock<Config>,
+    /// Why the file was not taken up when it was last read again.
+    refused: Mutex<Option<String>>,
 }
 
 /// What taking up a file did.
@@ -47,6 +49,7 @@ impl Applier {
             inventory: core.inventory.clone(),
             file,
             now: RwLock::new(config),
+            refused: Mutex::new(None),
         }
     }
 
@@ -69,6 +72,18 @@ impl Applier {
     /// # Errors
     /// There is no file, it is wrong, or as `apply`.
     pub(crate) fn reload(&self) -> Result<Applied> {
+        let outcome = self.read_again();
+        let refused = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        outcome
+    }
+
+    /// Why the file as it is now does not count; none if it does.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read_again(&self) -> Result<Applied> {
         let Some(file) = &self.file else {
             bail!("there is no config file: the product was started with the one built in");
         };
@@ -76,7 +91,7 @@ impl Applier {
         let mut applied = self.apply_this(&config)?;
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         for (changed, what) in [
-            (now.listen != config.listen, "server.listen"),
+            (now.server != config.server, "server"),
             (now.data_dir != config.data_dir, "data_dir"),
             (now.log_level != config.log_level, "log_level"),
         ] {

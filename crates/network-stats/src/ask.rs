@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::client::Client;
-use crate::data_dir::address_file;
+use crate::data_dir::{address_file, token_file};
 use crate::settings::Decided;
 
 /// A line on standard output.
@@ -18,7 +18,8 @@ pub(crate) fn say(line: &str) {
 /// The product that has this data folder, else the one at the address of the settings.
 pub(crate) fn running(decided: &Decided) -> Client {
     let announced = std::fs::read_to_string(address_file(&decided.data_dir));
-    Client::new(&announced.unwrap_or_else(|_| format!("http://{}", decided.listen)))
+    let token = std::fs::read_to_string(token_file(&decided.data_dir)).ok();
+    Client::new(&announced.unwrap_or_else(|_| format!("http://{}", decided.listen)), token)
 }
 
 /// Starts a job, and resumes those of its destinations that are paused.

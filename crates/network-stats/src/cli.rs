@@ -85,6 +85,9 @@ pub(crate) enum Command {
     /// Look after the event log (but for `backup` the product must not be running)
     #[command(subcommand)]
     Log(LogCommand),
+    /// Certificates for TLS
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// Look after the views (the product must not be running)
     #[command(subcommand)]
     Views(ViewsCommand),
@@ -162,6 +165,20 @@ pub(crate) enum DestinationCommand {
     Resume {
         /// Name or number
         destination: String,
+    },
+}
+
+/// About certificates.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Make a key and a certificate that it signs itself
+    SelfSigned {
+        /// Folder for cert.pem and key.pem
+        #[arg(long, value_name = "DIR", default_value = "tls")]
+        out: PathBuf,
+        /// Names and addresses under which the server is reached
+        #[arg(long = "name", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+        names: Vec<String>,
     },
 }
 

@@ -19,22 +19,37 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Client {
     authority: String,
+    token: Option<String>,
+    speaks_tls: bool,
 }
 
 impl Client {
     /// For a URL such as `http://localhost:8080`.
-    pub(crate) fn new(url: &str) -> Self {
-        Self { authority: url.trim_start_matches("http://").trim_end_matches('/').to_owned() }
+    pub(crate) fn new(url: &str, token: Option<String>) -> Self {
+        let rest = url.trim_start_matches("https://").trim_start_matches("http://");
+        Self { authority: rest.trim_end_matches('/').to_owned(), token, speaks_tls: url.starts_with("https://") }
+    }
+
+    /// The header that lets this command in.
+    fn authorization(&self) -> String {
+        self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default()
     }
 
     /// One request; the reply's JSON, or what the product says is wrong.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        if self.speaks_tls {
+            bail!(
+                "the product at https://{} speaks TLS, which this command does not: use its page, or its API with a token",
+                self.authority
+            );
+        }
         let mut stream = self.connect()?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let body = body.map(Value::to_string).unwrap_or_default();
+        let token = self.authorization();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{token}Connection: close\r\nAccept: application/json\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.authority,
             body.len()
@@ -61,7 +76,8 @@ impl Client {
         // A report is gathered before its first byte comes.
         stream.set_read_timeout(Some(DOWNLOAD_TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.authority)?;
+        let token = self.authorization();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{token}Connection: close\r\n\r\n", self.authority)?;
         let mut reader = BufReader::with_capacity(64 * 1024, stream);
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

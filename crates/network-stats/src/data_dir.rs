@@ -4,6 +4,7 @@
 //! data/
 //!   lock      held while the product runs; its process id
 //!   address   where the running product listens
+//!   token     what lets the other commands in, new at each start
 //!   log/      the event log (ground state)
 //!   secrets/  secrets that jobs name, one file each
 //!   views/    the views (derived, may be deleted while the product is not running)
@@ -25,6 +26,11 @@ pub(crate) struct DataDir {
 /// Where the running product says it listens.
 pub(crate) fn address_file(data_dir: &Path) -> PathBuf {
     data_dir.join("address")
+}
+
+/// What lets other commands of this machine in, new at each start.
+pub(crate) fn token_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("token")
 }
 
 impl DataDir {
@@ -62,13 +68,16 @@ impl DataDir {
     }
 
     /// Tells other commands where the product listens.
-    pub(crate) fn announce(&self, url: &str) -> io::Result<()> {
+    pub(crate) fn announce(&self, url: &str, token: &str) -> io::Result<()> {
+        // Whoever can read this folder, which is closed to others, may everything here.
+        fs::write(token_file(&self.path), token)?;
         fs::write(address_file(&self.path), url)
     }
 
     /// Takes the announcement back.
     pub(crate) fn withdraw(&self) {
         let _ = fs::remove_file(address_file(&self.path));
+        let _ = fs::remove_file(token_file(&self.path));
     }
 }
 

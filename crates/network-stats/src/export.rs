@@ -15,7 +15,7 @@ use crate::cli::ExportArgs;
 use crate::client::Client;
 use crate::core::Core;
 use crate::data_dir::{DataDir, address_file};
-use crate::serve::quiet_context;
+use crate::serve::{quiet_context, random_token};
 use crate::settings::Decided;
 use crate::{listen, logging};
 
@@ -38,16 +38,20 @@ fn offline(decided: &Decided, wanted: &ExportArgs, output: &Path) -> Result<()> 
     let core = Core::open(&data, decided.floor)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let listeners = listen::bind(&listen::parse("127.0.0.1:0").map_err(anyhow::Error::msg)?)?;
-    let url = listen::url("127.0.0.1:0", &listeners)?;
+    let url = listen::url("127.0.0.1:0", &listeners, "http")?;
     let (stop, stopped) = oneshot::channel::<()>();
     let entered = runtime.enter();
     let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
-    let api = Api::new(quiet_context(&core));
+    // Whoever may read the folder may ask: where users are known, the door wants to see that.
+    let token = random_token()?;
+    let mut context = quiet_context(&core);
+    context.place_token = Some(token.clone());
+    let api = Api::new(context);
     let door = runtime.spawn(api.serve(listeners, async move {
         let _ = stopped.await;
     }));
     drop(entered);
-    let outcome = fetch(&Client::new(&url), wanted, output);
+    let outcome = fetch(&Client::new(&url, Some(token)), wanted, output);
     let _ = stop.send(());
     let _ = runtime.block_on(door);
     core.close();

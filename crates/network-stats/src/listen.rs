@@ -1,7 +1,9 @@
-//! Where the product listens: loopback, until it knows who is asking.
+//! Where the product listens.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use crate::config::Server;
 
 /// The default.
 pub(crate) const DEFAULT: &str = "localhost:8080";
@@ -9,7 +11,7 @@ pub(crate) const DEFAULT: &str = "localhost:8080";
 /// Reads `localhost:PORT` (both loopback addresses) or `ADDRESS:PORT`.
 ///
 /// # Errors
-/// Not such a text, or an address that others can reach.
+/// Not such a text.
 pub(crate) fn parse(text: &str) -> Result<Vec<SocketAddr>, String> {
     let wrong = || {
         format!(
@@ -23,13 +25,23 @@ pub(crate) fn parse(text: &str) -> Result<Vec<SocketAddr>, String> {
         }
         None => vec![text.parse::<SocketAddr>().map_err(|_| wrong())?],
     };
-    match addresses.iter().find(|address| !address.ip().is_loopback()) {
-        None => Ok(addresses),
-        Some(address) => Err(format!(
-            "{} can be reached by other machines, and there is no login yet: only loopback (127.0.0.1, [::1], localhost) \
-             is allowed; use an SSH tunnel meanwhile",
+    Ok(addresses)
+}
+
+/// Refuses an address that others can reach without TLS or a proxy that speaks it.
+///
+/// # Errors
+/// There is one.
+pub(crate) fn check(addresses: &[SocketAddr], server: &Server) -> Result<(), String> {
+    let is_protected = server.tls.is_some() || server.behind_proxy;
+    match addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) {
+        Some(address) if !is_protected => Err(format!(
+            "{} can be reached by other machines, and passwords would travel in clear: give `server.tls` \
+             (`network-stats cert self-signed` makes a certificate), or `server.behind_proxy: true` if a proxy in front \
+             speaks TLS; or listen on localhost and use an SSH tunnel",
             address.ip()
         )),
+        _ => Ok(()),
     }
 }
 
@@ -58,13 +70,13 @@ pub(crate) fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 /// What to type into a browser.
-pub(crate) fn url(asked: &str, listeners: &[TcpListener]) -> io::Result<String> {
+pub(crate) fn url(asked: &str, listeners: &[TcpListener], scheme: &str) -> io::Result<String> {
     let Some(first) = listeners.first() else { return Ok(String::new()) };
     let address = first.local_addr()?;
     Ok(match address.ip() {
-        _ if asked.starts_with("localhost:") => format!("http://localhost:{}", address.port()),
-        IpAddr::V4(ip) => format!("http://{ip}:{}", address.port()),
-        IpAddr::V6(ip) => format!("http://[{ip}]:{}", address.port()),
+        _ if asked.starts_with("localhost:") => format!("{scheme}://localhost:{}", address.port()),
+        IpAddr::V4(ip) => format!("{scheme}://{ip}:{}", address.port()),
+        IpAddr::V6(ip) => format!("{scheme}://[{ip}]:{}", address.port()),
     })
 }
 
@@ -81,10 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_reach_is_refused() {
+    fn an_address_that_others_reach_needs_tls_or_a_proxy() {
         for text in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:80"] {
-            assert!(parse(text).unwrap_err().contains("no login yet"), "{text}");
+            let addresses = parse(text).unwrap();
+            assert!(check(&addresses, &Server::default()).unwrap_err().contains("server.tls"), "{text}");
+            check(&addresses, &Server { behind_proxy: true, ..Server::default() }).unwrap();
         }
+        check(&parse("localhost:1").unwrap(), &Server::default()).unwrap();
         for text in ["8080", "localhost", "localhost:http", "http://localhost:8080", "", "127.1:80", ":8080"] {
             assert!(parse(text).unwrap_err().contains("expected \"localhost:8080\""), "{text}");
         }
@@ -95,7 +110,7 @@ mod tests {
         let listeners = bind(&parse("localhost:0").unwrap()).unwrap();
         let port = listeners[0].local_addr().unwrap().port();
         assert!(listeners.iter().all(|listener| listener.local_addr().unwrap().port() == port));
-        assert_eq!(url("localhost:0", &listeners).unwrap(), format!("http://localhost:{port}"));
+        assert_eq!(url("localhost:0", &listeners, "http").unwrap(), format!("http://localhost:{port}"));
         assert_eq!(bind(&[listeners[0].local_addr().unwrap()]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod ask;
+mod cert;
 mod cli;
 mod client;
 mod config;
@@ -33,7 +34,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use ask::say;
-use cli::{Cli, Command, ConfigCommand, DestinationCommand, ViewsCommand};
+use cli::{CertCommand, Cli, Command, ConfigCommand, DestinationCommand, ViewsCommand};
 
 fn main() -> ExitCode {
     // clap itself ends with 2 on a wrong command line and with 0 after --help.
@@ -56,12 +57,15 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Responder(arguments) = &command {
         return responder::run(arguments);
     }
+    if let Command::Cert(CertCommand::SelfSigned { out, names }) = &command {
+        return cert::self_signed(out, names);
+    }
     let settings = cli.settings.without_empty();
     let decided = settings::decide(&settings, &paths::Places::here())?;
     match command {
         Command::Serve => serve::serve(decided, serve::Served::Real),
         Command::Demo { days, seed } => demo::run(decided, settings.data_dir.as_deref(), days, seed),
-        Command::CheckConfig { .. } | Command::Responder(_) => Ok(()),
+        Command::CheckConfig { .. } | Command::Responder(_) | Command::Cert(_) => Ok(()),
         Command::Start { job } => ask::start(&decided, &job),
         Command::Stop { job } => ask::stop(&decided, &job),
         Command::Destination(DestinationCommand::Pause { destination }) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use netstats_api::{
-    Api, ApiContext, CollectorReport, PrivilegesReport, ProblemReport, ReloadRefused, Reloaded, Report,
+    Api, ApiContext, CollectorReport, Limits, PrivilegesReport, ProblemReport, ReloadRefused, Reloaded, Report, Tls,
 };
 use netstats_collector::{Collector, CollectorConfig};
 use netstats_event::{Timestamp, Transport};
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::apply::{Applied, Applier};
 use crate::ask::say;
+use crate::config::ServerLimits;
 use crate::core::Core;
 use crate::data_dir::DataDir;
 use crate::settings::Decided;
@@ -43,7 +44,8 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let addresses = listen::parse(&decided.listen).map_err(|message| anyhow!(message))?;
     let data = DataDir::open(&decided.data_dir)?;
     let listeners = listen::bind(&addresses).map_err(|error| listen_error(&decided.listen, &error))?;
-    let url = listen::url(&decided.listen, &listeners)?;
+    let tls = tls(&decided)?;
+    let url = listen::url(&decided.listen, &listeners, if tls.is_some() { "https" } else { "http" })?;
     let core = Core::open(&data, decided.floor)?;
     let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
     let applied = applier.apply()?;
@@ -70,10 +72,23 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let running = runtime.enter();
     let mut signals = Signals::new().context("the system gives no signals")?;
     let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
-    let api = Api::new(context(&core, &applier, &collector, &probes));
+    let place_token = random_token()?;
+    let mut context = context(&core, &applier, &collector, &probes, tls);
+    context.limits = limits(&decided.config.server.limits);
+    context.allowed_hosts.clone_from(&decided.config.server.allowed_hosts);
+    context.behind_proxy = decided.config.server.behind_proxy;
+    context.place_token = Some(place_token.clone());
+    let is_far = context.behind_proxy || addresses.iter().any(|address| !address.ip().is_loopback());
+    if is_far && core.inventory.current().access.users.is_empty() {
+        let token = random_token()?;
+        say("No user is known yet. From this machine, the first admin is made with this token, once:");
+        say(&format!("  {token}"));
+        context.setup_token = Some(token);
+    }
+    let api = Api::new(context);
     let mut door = tokio::spawn(api.serve(listeners, until(stopping)));
     drop(running);
-    data.announce(&url)?;
+    data.announce(&url, &place_token)?;
     greet(&decided, &url, &core.inventory.current(), &applied, &probes);
 
     let outcome = runtime.block_on(until_stop(&mut signals, &mut door, &applier));
@@ -163,6 +178,46 @@ fn watch_over_stop() -> std::sync::mpsc::Sender<()> {
     done
 }
 
+/// The certificate of the config file; its files are relative to that.
+fn tls(decided: &Decided) -> Result<Option<Tls>> {
+    let Some(files) = &decided.config.server.tls else { return Ok(None) };
+    let folder = decided.config_file.as_deref().and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
+    Ok(Some(Tls::load(&folder.join(&files.cert), &folder.join(&files.key))?))
+}
+
+/// 256 random bits in hexadecimal.
+pub(crate) fn random_token() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The server's limits: those of the file, else the default.
+fn limits(from: &ServerLimits) -> Limits {
+    let or = Limits::default();
+    let bytes = |size: Option<crate::config::Size>, or| {
+        size.and_then(|size| usize::try_from(size.0).ok()).map_or(or, |bytes| bytes.max(1_024))
+    };
+    let time = |span: Option<crate::config::Span>, or| span.map_or(or, |span| span.0);
+    Limits {
+        head_bytes: bytes(from.head, or.head_bytes).max(8_192),
+        head_fields: from.head_fields.unwrap_or(or.head_fields),
+        head_time: time(from.head_time, or.head_time),
+        body_bytes: bytes(from.body, or.body_bytes),
+        body_time: time(from.body_time, or.body_time),
+        idle_time: time(from.idle_time, or.idle_time),
+        write_time: time(from.write_time, or.write_time),
+        handler_time: time(from.handler_time, or.handler_time),
+        connections: from.connections.unwrap_or(or.connections),
+        connections_per_address: from.connections_per_address.unwrap_or(or.connections_per_address),
+        sockets: from.sockets.unwrap_or(or.sockets),
+        message_bytes: bytes(from.message, or.message_bytes),
+        messages_per_s: from.messages_per_s.unwrap_or(or.messages_per_s),
+        subscriptions: from.subscriptions.unwrap_or(or.subscriptions),
+        ..or
+    }
+}
+
 /// A door without a collector: for questions to a folder that nothing is written to.
 pub(crate) fn quiet_context(core: &Core) -> ApiContext {
     let mut context = ApiContext::new(
@@ -178,13 +233,32 @@ pub(crate) fn quiet_context(core: &Core) -> ApiContext {
     context
 }
 
-fn context(core: &Core, applier: &Arc<Applier>, collector: &Arc<Collector>, probes: &Probes) -> ApiContext {
+fn context(
+    core: &Core,
+    applier: &Arc<Applier>,
+    collector: &Arc<Collector>,
+    probes: &Probes,
+    tls: Option<Tls>,
+) -> ApiContext {
+    let (for_report, seen) = (Arc::clone(applier), tls.clone());
     let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
     let (collector, probes) = (Arc::clone(collector), probes.clone());
     let mut context = quiet_context(core);
     context.policy = Arc::new(move || for_policy.policy());
     context.reload = Some(Arc::new(move || reload_hook(&for_reload)));
-    context.report = Arc::new(move || report(&collector, &probes));
+    context.tls = tls;
+    context.report = Arc::new(move || {
+        let mut report = report(&collector, &probes);
+        report.problems.extend(for_report.refused().map(|why| ProblemReport {
+            message: format!("the config file was not taken up, the old one counts on: {why}"),
+            fix: Some("mend the file and reload again: network-stats config reload".to_owned()),
+        }));
+        report.problems.extend(seen.as_ref().and_then(Tls::problem).map(|why| ProblemReport {
+            message: format!("the new certificate was not taken up, the old one counts on: {why}"),
+            fix: Some("mend the files of server.tls: they are looked at every few seconds".to_owned()),
+        }));
+        report
+    });
     context
 }
 
@@ -232,6 +306,7 @@ fn report(collector: &Collector, probes: &Probes) -> Report {
             slots_failed: status.slots_failed,
             slots_missed: status.slots_missed,
             lateness_p50_ms: f64::from(status.lateness_p50_us) / 1e3,
+            lateness_p95_ms: f64::from(status.lateness_p95_us) / 1e3,
             lateness_p99_ms: f64::from(status.lateness_p99_us) / 1e3,
             unrecorded: status.unrecorded,
             dropped: status.dropped,

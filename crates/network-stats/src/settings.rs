@@ -49,7 +49,7 @@ pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
         (None, None) => places.data().context("the system names no folder for data: give one with --data-dir DIR")?,
     };
     let listen = settings.listen.clone().or_else(|| config.listen.clone()).unwrap_or(listen::DEFAULT.to_owned());
-    listen::parse(&listen).map_err(Usage)?;
+    listen::parse(&listen).and_then(|addresses| listen::check(&addresses, &config.server)).map_err(Usage)?;
     let log_level = settings.log_level.clone().or_else(|| config.log_level.clone()).unwrap_or("info".to_owned());
     logging::parse(&log_level).map_err(Usage)?;
     let floor = SpaceFloor { bytes: settings.min_free_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };

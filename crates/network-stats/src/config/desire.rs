@@ -68,7 +68,9 @@ impl Config {
 pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Result<Config, Fault> {
     let policy = policy(&shape.limits)?;
     if let Some(listen) = &shape.server.listen {
-        crate::listen::parse(listen).map_err(|message| Fault::at("server.listen", message))?;
+        crate::listen::parse(listen)
+            .and_then(|addresses| crate::listen::check(&addresses, &shape.server))
+            .map_err(|message| Fault::at("server.listen", message))?;
     }
     if let Some(level) = &shape.log_level {
         crate::logging::parse(level).map_err(|message| Fault::at("log_level", message))?;
@@ -78,6 +80,7 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         file,
         digest,
         listen: shape.server.listen.clone(),
+        server: shape.server.clone(),
         data_dir: shape.data_dir.clone(),
         log_level: shape.log_level.clone(),
         managed: entries("", &shape.destinations, &shape.jobs, ManagedBy::Config)?,

@@ -14,6 +14,8 @@ use ron::extensions::Extensions;
 use desire::Entries;
 use locate::locate;
 pub(crate) use problem::Problem;
+pub(crate) use shape::{Server, ServerLimits};
+pub(crate) use unit::{Size, Span};
 
 /// Bytes a config file may have.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) digest: [u8; 32],
     /// Where to listen.
     pub(crate) listen: Option<String>,
+    /// How the server is reached, and its limits.
+    pub(crate) server: shape::Server,
     /// Where data goes.
     pub(crate) data_dir: Option<PathBuf>,
     /// What is logged.

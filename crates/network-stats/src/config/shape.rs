@@ -20,10 +20,42 @@ pub(crate) struct File {
 }
 
 /// Where the product listens.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
     pub(crate) listen: Option<String>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) behind_proxy: bool,
+    pub(crate) limits: ServerLimits,
+}
+
+/// A certificate chain and its key, PEM; relative to the config file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// What the server takes at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerLimits {
+    pub(crate) head: Option<Size>,
+    pub(crate) head_fields: Option<usize>,
+    pub(crate) head_time: Option<Span>,
+    pub(crate) body: Option<Size>,
+    pub(crate) body_time: Option<Span>,
+    pub(crate) idle_time: Option<Span>,
+    pub(crate) write_time: Option<Span>,
+    pub(crate) handler_time: Option<Span>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) connections_per_address: Option<usize>,
+    pub(crate) sockets: Option<usize>,
+    pub(crate) message: Option<Size>,
+    pub(crate) messages_per_s: Option<u32>,
+    pub(crate) subscriptions: Option<usize>,
 }
 
 /// Guard rails that the owner may move.
