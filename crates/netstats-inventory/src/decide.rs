@@ -389,7 +389,7 @@ fn resolve(job: DesiredJob, known: &BTreeMap<String, DestinationId>) -> Result<J
         .enumerate()
         .map(|(i, name)| {
             known.get(&name_key(name.trim())).copied().ok_or_else(|| {
-                let message = format!("there is no destination {name:?} it could name");
+                let message = format!("no destination {name:?} is declared");
                 did_you_mean(Rejection::invalid(format!("destinations[{i}]"), message), name, known.keys())
             })
         })
