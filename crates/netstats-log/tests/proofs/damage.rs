@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netstats_event::{Position, Record};
-use netstats_log::{Error, ErrorKind, FjallLog, Journal, Log, LogOptions, ReadLimit, verify};
+use netstats_log::{Error, ErrorKind, Journal, Log, LogOptions, ReadLimit, verify};
 
 use crate::child::batch;
-use crate::support::{Random, copy, count, files, scratch, tell};
+use crate::support::{Random, copy, count, files, open, scratch, tell};
 
 /// A store as it was left, and what was acknowledged.
 struct Store {
@@ -54,11 +54,19 @@ fn write_tables(folder: &Path) {
     }
 }
 
+/// Where a store keeps what it has.
+#[derive(Clone, Copy, PartialEq)]
+enum Kept {
+    Journals,
+    Tables,
+    Segments,
+}
+
 /// A log of some batches, copied while it is open if it is to look like after a kill.
-fn store(folder: &Path, name: &'static str, has_tables: bool, left: Left) -> Store {
+fn store(folder: &Path, name: &'static str, kept: Kept, left: Left) -> Store {
     let working = folder.join(format!("working-{name}"));
-    let open = || {
-        let log = Arc::new(FjallLog::open_with(&working, options()).unwrap());
+    let start = || {
+        let log = Arc::new(open(&working, options()).unwrap());
         (Journal::open(log.clone()).unwrap(), log)
     };
     let append = |journal: &Journal, batches: Range<u64>| {
@@ -66,17 +74,20 @@ fn store(folder: &Path, name: &'static str, has_tables: bool, left: Left) -> Sto
             journal.append(batch(number)).unwrap();
         }
     };
-    append(&open().0, 0..25);
-    if has_tables {
+    append(&start().0, 0..25);
+    if kept == Kept::Tables {
         write_tables(&working);
     }
     let path = folder.join(name);
-    let (journal, log) = open();
+    let (journal, log) = start();
     // Batch 47 ends with a config event: its witness is written before it is acknowledged.
     append(&journal, 25..48);
     assert_eq!(log.last_config().0, log.head().last);
     if left == Left::Unwitnessed {
         append(&journal, 48..60);
+    }
+    if kept == Kept::Segments {
+        assert!(log.seal_now().unwrap() > 2, "the newest epochs stay as they are");
     }
     let records = read_all(log.as_ref()).unwrap();
     if left == Left::Closed {
@@ -120,7 +131,7 @@ fn harm(file: &Path, random: &mut Random) -> String {
 
 /// What came of it.
 fn outcome(path: &Path, store: &Store) -> Result<&'static str, String> {
-    let log = match FjallLog::open_with(path, options()) {
+    let log = match open(path, options()) {
         Ok(log) => log,
         Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unavailable | ErrorKind::Invalid) => {
             return Err(format!("an error of the wrong kind, {:?}: {error}", error.kind()));
@@ -154,11 +165,13 @@ fn outcome(path: &Path, store: &Store) -> Result<&'static str, String> {
 fn whatever_is_damaged_no_acknowledged_event_disappears_silently() {
     let folder = scratch();
     let stores = [
-        store(folder.path(), "closed", false, Left::Closed),
-        store(folder.path(), "closed-tables", true, Left::Closed),
-        store(folder.path(), "killed", false, Left::Killed),
-        store(folder.path(), "killed-tables", true, Left::Killed),
-        store(folder.path(), "unwitnessed", false, Left::Unwitnessed),
+        store(folder.path(), "closed", Kept::Journals, Left::Closed),
+        store(folder.path(), "closed-tables", Kept::Tables, Left::Closed),
+        store(folder.path(), "killed", Kept::Journals, Left::Killed),
+        store(folder.path(), "killed-tables", Kept::Tables, Left::Killed),
+        store(folder.path(), "unwitnessed", Kept::Journals, Left::Unwitnessed),
+        store(folder.path(), "closed-sealed", Kept::Segments, Left::Closed),
+        store(folder.path(), "killed-sealed", Kept::Segments, Left::Killed),
     ];
     let mut random = Random::new();
     let (seed, trials) = (random.seed, count(3_000));

@@ -10,11 +10,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use netstats_log::FjallLog;
 use tempfile::TempDir;
 
-use crate::child::{Appender, folder_and_socket, options, parse_ack, wait};
-use crate::support::{Acknowledged, Random, count, prove, tell};
+use crate::child::{Appender, folder_and_socket, options, parse_ack};
+use crate::support::{Acknowledged, Random, count, open, prove, tell, wait};
 
 /// Batches that the unsynced child appends at most: fjall's journal must not be rotated, which syncs it.
 const CONTROL_BATCHES: u64 = 20_000;
@@ -137,7 +136,7 @@ fn no_acknowledged_event_is_lost_when_the_power_goes() {
         if acknowledged.last == 0 && !folder.exists() {
             return;
         }
-        let log = FjallLog::open_with(folder, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let log = open(folder, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
         prove(&log, acknowledged, context);
     };
     let all = cuts(&disk, "child::the_child_appends_and_tells", number, &mut random, check);

@@ -7,10 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use netstats_log::FjallLog;
-
 use crate::child::{Appender, options, parse_ack};
-use crate::support::{Acknowledged, Random, copy, count, prove, scratch, tell};
+use crate::support::{Acknowledged, Random, copy, count, open, prove, scratch, tell};
 
 const CALLS: [&str; 7] = ["write", "fdatasync", "fsync", "openat", "rename", "ftruncate", "unlink"];
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EMFILE", "EDQUOT", "EINTR"];
@@ -103,7 +101,7 @@ fn any_failing_system_call_is_told_or_got_over_and_nothing_acknowledged_is_lost(
         match judge(&said, call, before) {
             Ok((outcome, acknowledged)) => {
                 *outcomes.entry((call, outcome)).or_default() += 1;
-                match FjallLog::open_with(&work, options()) {
+                match open(&work, options()) {
                     Ok(log) => prove(&log, acknowledged, &context),
                     Err(error) => faults.push(format!("{context}: not to be opened afterwards: {error}")),
                 }
