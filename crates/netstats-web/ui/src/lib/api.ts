@@ -1,7 +1,26 @@
 // REST: one function a request, and one error type that carries what the server said.
 
 import { text } from './text';
-import type { Destination, DestinationInput, Health, Job, JobInput, List, Row } from './types';
+import type {
+  Accounting,
+  Analytics,
+  Annotation,
+  AnnotationInput,
+  Compared,
+  Destination,
+  DestinationInput,
+  Figure,
+  Health,
+  Heatmap,
+  Job,
+  JobInput,
+  List,
+  Outage,
+  Paths,
+  Row,
+  Series,
+  Top,
+} from './types';
 
 /** A refusal (RFC 9457) or no answer at all (status 0). */
 export class Problem extends Error {
@@ -30,13 +49,28 @@ function sentence(words: string): string {
   return /[.?!]$/.test(start) ? start : `${start}.`;
 }
 
+/** Answered the same at any moment looked at: how the program does, who asks, the log's own list. */
+const TIMELESS = /^\/api\/(health|me|users|tokens|events|config)\b/;
+
 export interface Answer<T> {
   body: T;
   /** Where the next page is, if there is one. */
   next: string | null;
 }
 
-async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+/** The moment of the past that is looked at, as the API takes it; null is now. */
+let asOf: string | null = null;
+
+/** What every read asks with from now on. */
+export function lookAt(moment: string | null): void {
+  asOf = moment;
+}
+
+async function request<T>(method: string, address: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+  // The past is looked at; what happened cannot be changed there.
+  if (asOf !== null && method !== 'GET') throw new Problem(0, text.past.readOnly, null, null, text.past.readOnlyHint);
+  const isTimeless = asOf === null || TIMELESS.test(address) || address.includes('as_of=');
+  const path = isTimeless ? address : `${address}${address.includes('?') ? '&' : '?'}as_of=${encodeURIComponent(asOf ?? '')}`;
   const init: RequestInit = { method, headers: { Accept: 'application/json' }, cache: 'no-store' };
   if (signal) init.signal = signal;
   if (body !== undefined) {
@@ -97,7 +131,70 @@ function rowsPath(query: RowQuery): string {
   return `/api/jobs/${id(query.job)}/metrics?${ask}`;
 }
 
+/** A range of samples of one probe. Times in milliseconds. */
+export interface Asked {
+  destination?: number | number[];
+  job?: number | undefined;
+  metric?: string | undefined;
+  from: number;
+  to: number;
+}
+
+type Word = string | number | boolean | undefined | null;
+
+/** The address with what is given of the query. */
+export function withQuery(path: string, query: Record<string, Word>): string {
+  const ask = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== '') ask.set(name, String(value));
+  }
+  const words = ask.toString();
+  return words ? `${path}?${words}` : path;
+}
+
+const iso = (at: number) => new Date(at).toISOString();
+
+const askedOf = ({ destination, job, metric, from, to }: Asked): Record<string, Word> => ({
+  destination: Array.isArray(destination) ? destination.join(',') : destination,
+  job,
+  metric,
+  start_time: iso(from),
+  end_time: iso(to),
+});
+
+async function read<T>(path: string, query: Record<string, Word>, signal?: AbortSignal): Promise<T> {
+  return (await request<T>('GET', withQuery(path, query), undefined, signal)).body;
+}
+
 export const api = {
+  series: (asked: Asked, points: number, signal?: AbortSignal) =>
+    read<Series>('/api/series', { ...askedOf(asked), max_points: points }, signal),
+  analytics: ({ destination, ...asked }: Asked, signal?: AbortSignal) =>
+    read<Analytics>(`/api/destinations/${id(String(destination))}/analytics`, askedOf(asked), signal),
+  top: (asked: Asked, by: Figure, worst: number, tag: string, signal?: AbortSignal) =>
+    read<Top>('/api/top', { ...askedOf(asked), by, worst, tag }, signal),
+  heatmap: (asked: Asked, by: Figure, tz: string, signal?: AbortSignal) =>
+    read<Heatmap>('/api/heatmap', { ...askedOf(asked), by, tz }, signal),
+  /** Of the status, which all jobs and probes of a destination make together. */
+  outages: ({ destination, from, to }: Asked, limit: number, signal?: AbortSignal) =>
+    read<{ items: Outage[]; total: number }>('/api/outages', { ...askedOf({ from, to, ...(destination === undefined ? {} : { destination }) }), limit }, signal),
+  accounting: (signal?: AbortSignal) => read<Accounting>('/api/accounting', {}, signal),
+  changeAccounting: async (input: Accounting) => (await request<Accounting>('PATCH', '/api/accounting', input)).body,
+  paths: (asked: Asked, diff: string, signal?: AbortSignal) => read<Paths>('/api/paths', { ...askedOf(asked), diff }, signal),
+  compare: (asked: Asked, other: { destination?: number; from?: number; to?: number }, signal?: AbortSignal) =>
+    read<Compared>(
+      '/api/compare',
+      {
+        ...askedOf(asked),
+        other: other.destination,
+        other_start_time: other.from === undefined ? undefined : iso(other.from),
+        other_end_time: other.to === undefined ? undefined : iso(other.to),
+      },
+      signal,
+    ),
+  annotations: (asked: Asked, signal?: AbortSignal) => read<List<Annotation>>('/api/annotations', askedOf(asked), signal),
+  addAnnotation: async (input: AnnotationInput) => (await request<Annotation>('POST', '/api/annotations', input)).body,
+  removeAnnotation: async (of: number) => (await request('DELETE', `/api/annotations/${id(of)}`)).body,
   destinations: async () => (await request<List<Destination>>('GET', '/api/destinations')).body,
   destination: async (of: number | string) => (await request<Destination>('GET', `/api/destinations/${id(of)}`)).body,
   addDestination: async (input: DestinationInput) =>

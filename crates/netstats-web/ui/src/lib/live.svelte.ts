@@ -21,11 +21,12 @@ export class Item {
     this.take(destination);
   }
 
-  take(destination: Destination): void {
+  /** `isOther`: of another moment than what is shown. */
+  take(destination: Destination, isOther = false): void {
     this.spec = destination;
     // An answer that was on its way while updates came must not undo them.
     const latest = destination.latest ?? NOTHING;
-    if ((latest.position ?? 0) >= (this.latest.position ?? 0)) this.latest = latest;
+    if (isOther || (latest.position ?? 0) >= (this.latest.position ?? 0)) this.latest = latest;
   }
 
   get name(): string {
@@ -53,8 +54,12 @@ class Live {
   isLoaded = $state(false);
   /** Position of the newest update or read. */
   position = $state(0);
-  /** A clock for "ago" texts and staleness, in steps of a second. */
+  /** A clock for "ago" texts and staleness, in steps of a second; it stands still while the past is looked at. */
   now = $state(Date.now());
+  /** True while everything is read. */
+  isReading = $state(false);
+  /** When the first destination was added: nothing is known before. */
+  first = $state(Date.now());
 
   #byId = new Map<number, Item>();
   #socket: Socket | null = null;
@@ -63,6 +68,9 @@ class Live {
   #readAgain = false;
   #uncertain = new Set<number>();
   #jobsReadAt = 0;
+  #past: number | null = null;
+  /** The moment of what is shown. */
+  #shown: number | null = null;
 
   byId = $derived.by(() => new Map(this.items.map((item) => [item.id, item])));
 
@@ -100,6 +108,14 @@ class Live {
     };
   }
 
+  /** Another moment to look at: of the past, or null for now. */
+  lookAt(past: number | null): void {
+    if (past === this.#past) return;
+    this.#past = past;
+    this.now = past ?? Date.now();
+    if (this.isLoaded) void this.read();
+  }
+
   /** Tries the lost connection again at once. */
   wake(): void {
     this.#socket?.wake();
@@ -116,8 +132,10 @@ class Live {
       this.#readAgain = true;
       return this.#reading;
     }
+    this.isReading = true;
     this.#reading = this.#readAll().finally(() => {
       this.#reading = null;
+      this.isReading = false;
       if (this.#readAgain) {
         this.#readAgain = false;
         void this.read();
@@ -127,15 +145,25 @@ class Live {
   }
 
   async #readAll(): Promise<void> {
+    const past = this.#past;
     try {
       const [destinations, jobs] = await Promise.all([api.destinations(), api.jobs()]);
-      this.#takeDestinations(destinations.items);
+      // The moment was changed meanwhile: the next read, which is due already, tells of that one.
+      if (past !== this.#past) return;
+      this.#takeDestinations(destinations.items, past !== null || past !== this.#shown);
+      this.#shown = past;
       this.jobs = jobs.items;
       this.#jobsReadAt = Date.now();
       this.#reckon();
       this.failure = null;
       this.isLoaded = true;
+      for (const { created_at } of destinations.items) this.first = Math.min(this.first, Date.parse(created_at));
       const position = Math.min(destinations.position, jobs.position);
+      if (past !== null) {
+        // The socket follows the present, from where it was begun.
+        if (!this.#socket) this.#connect((await api.health()).position);
+        return;
+      }
       this.position = Math.max(this.position, position);
       if (this.#socket) this.#socket.seen(position);
       else this.#connect(position);
@@ -146,11 +174,11 @@ class Live {
     }
   }
 
-  #takeDestinations(list: Destination[]): void {
+  #takeDestinations(list: Destination[], isOther: boolean): void {
     const items = list.map((destination) => {
       const item = this.#byId.get(destination.id);
       if (!item) return new Item(destination);
-      item.take(destination);
+      item.take(destination, isOther);
       return item;
     });
     this.#byId = new Map(items.map((item) => [item.id, item]));
@@ -170,6 +198,7 @@ class Live {
   }
 
   #take(batch: Update[]): void {
+    if (this.#past !== null) return;
     let isConfigChanged = false;
     for (const update of batch) {
       const item = update.destination_id === null ? undefined : this.#byId.get(update.destination_id);
@@ -205,6 +234,7 @@ class Live {
     for (const id of ids) {
       api.destination(id).then(
         (destination) => {
+          if (this.#past !== null) return;
           this.#byId.get(id)?.take(destination);
           this.#reckon();
         },
@@ -214,6 +244,7 @@ class Live {
   }
 
   #tick(): void {
+    if (this.#past !== null) return;
     this.now = Date.now();
     if (document.visibilityState === 'hidden' || !this.isLoaded || this.link.state !== 'live') return;
     this.#reckon();
@@ -221,6 +252,7 @@ class Live {
       this.#jobsReadAt = this.now;
       api.jobs().then(
         (jobs) => {
+          if (this.#past !== null) return;
           this.jobs = jobs.items;
           this.#reckon();
         },

@@ -1,6 +1,6 @@
 // Where we are, and links that do not load the page again.
 
-import { routeOf } from './route';
+import { keepMoment, routeOf } from './route';
 
 class Nav {
   path = $state(location.pathname);
@@ -17,7 +17,7 @@ class Nav {
   }
 
   go(address: string): void {
-    history.pushState(null, '', address);
+    history.pushState(null, '', keepMoment(address, this.query));
     this.#read();
     scrollTo(0, 0);
   }

@@ -12,7 +12,10 @@ export type Route =
   | { page: 'jobs' }
   | { page: 'job-new' }
   | { page: 'job'; id: string }
+  | { page: 'analytics' }
   | { page: 'history' }
+  | { page: 'reports' }
+  | { page: 'login' }
   | { page: 'settings' }
   | { page: 'unknown'; path: string };
 
@@ -37,7 +40,10 @@ export function routeOf(path: string): Route {
       if (second === undefined) return { page: 'jobs' };
       if (third === undefined) return id === 'new' ? { page: 'job-new' } : { page: 'job', id };
       return unknown;
+    case 'analytics':
     case 'history':
+    case 'reports':
+    case 'login':
     case 'settings':
       return second === undefined ? { page: first } : unknown;
     default:
@@ -55,6 +61,7 @@ export const PRESETS: [string, number][] = [
   ['24h', 86_400],
   ['7d', 604_800],
   ['30d', 2_592_000],
+  ['90d', 7_776_000],
 ];
 
 export function readRange(query: URLSearchParams, otherwise: Range): Range {
@@ -77,4 +84,20 @@ export function writeRange(query: URLSearchParams, range: Range): void {
 
 export function boundsOf(range: Range, now: number): { from: number; to: number } {
   return 'last' in range ? { from: now - range.last * 1000, to: now } : range;
+}
+
+/** The moment of `as_of=` in milliseconds; null where it is not there or is none. */
+export function momentOf(query: URLSearchParams): number | null {
+  const at = Date.parse(query.get('as_of') ?? '');
+  return Number.isFinite(at) ? at : null;
+}
+
+/** The address with the moment that is looked at now, if it names none itself. */
+export function keepMoment(address: string, query: URLSearchParams): string {
+  const asOf = query.get('as_of');
+  const [path, words] = address.split('?', 2);
+  if (asOf === null) return address;
+  const next = new URLSearchParams(words ?? '');
+  if (!next.has('as_of')) next.set('as_of', asOf);
+  return `${path}?${next}`;
 }

@@ -154,3 +154,218 @@ export type ServerMessage =
   | { type: 'lagged'; missed: number; from: number; to: number }
   | { type: 'reset'; position?: number }
   | { type: 'error'; code: string; message: string };
+
+/** The figures of a span of time. Null where undefined; `not_given` says why a percentile is. */
+export interface Figures {
+  slots: number;
+  slots_unknown: number;
+  packets_sent: number;
+  packets_received: number;
+  packet_loss_percent: number | null;
+  n: number;
+  min_ms: number | null;
+  mean_ms: number | null;
+  median_ms: number | null;
+  max_ms: number | null;
+  stddev_ms: number | null;
+  jitter_ms: number | null;
+  p5_ms: number | null;
+  p25_ms: number | null;
+  p75_ms: number | null;
+  p95_ms: number | null;
+  p99_ms: number | null;
+  not_given: Record<string, string>;
+}
+
+/** How fine an answer is, and how exact its percentiles are. */
+export interface Precision {
+  start_time: string;
+  end_time: string;
+  /** `raw`, or seconds as `60s`. */
+  resolution: string;
+  exact: boolean;
+  relative_error: number;
+}
+
+type Column = (number | null)[];
+
+export interface Series extends Precision {
+  destination_id: number;
+  destination: string;
+  metric: string;
+  not_given: Record<string, string>;
+  columns: {
+    time: string[];
+    median_ms: Column;
+    p5_ms: Column;
+    p25_ms: Column;
+    p75_ms: Column;
+    p95_ms: Column;
+    min_ms: Column;
+    max_ms: Column;
+    jitter_ms: Column;
+    packet_loss_percent: Column;
+    packets_sent: number[];
+    packets_received: number[];
+    n: number[];
+    slots: number[];
+    slots_unknown: number[];
+  };
+  position: number;
+}
+
+export interface Interval {
+  low: number;
+  high: number;
+  confidence: number;
+}
+
+export interface Availability {
+  availability_percent: number | null;
+  method: string;
+  up_s: number;
+  degraded_s: number;
+  down_s: number;
+  unknown_s: number;
+  outages: number;
+  longest_outage_s: number | null;
+}
+
+export interface Analytics extends Precision {
+  destination_id: number;
+  destination: string;
+  metric: string;
+  figures: Figures | null;
+  derived: { packet_loss_interval_percent: Interval | null; r_factor: number | null; mos: number | null; voice_method: string } | null;
+  packets: {
+    mean_interval_ms: Interval | null;
+    pdv_p50_ms: number | null;
+    pdv_p95_ms: number | null;
+    pdv_p99_ms: number | null;
+    rfc3550_jitter_ms: number | null;
+    longest_loss_run: number;
+    apdex: number | null;
+    apdex_t_ms: number;
+    histogram: { edges_ms: number[]; counts: number[] } | null;
+  } | null;
+  packets_not_given?: string | null;
+  course: {
+    of: string;
+    points: number;
+    trend_ms_per_day: number | null;
+    trend_interval_ms_per_day: Interval | null;
+    level_changes: { time: string | null; before_ms: number; after_ms: number }[];
+  };
+  availability: Availability;
+}
+
+export type Figure = 'p95' | 'loss' | 'jitter' | 'median' | 'mean' | 'max';
+
+export interface Top extends Precision {
+  by: Figure;
+  destinations: number;
+  without_value: number;
+  items: { rank: number; destination_id: number; destination: string; value: number; figures: Figures }[];
+}
+
+export interface Hop {
+  ttl: number;
+  addresses: string[];
+  name: string | null;
+}
+
+export interface Outage {
+  destination_id: number;
+  destination: string;
+  start: string;
+  end: string | null;
+  duration_s: number;
+  ongoing: boolean;
+  cause: RowStatus | null;
+  first_bad: { timestamp: string; position: number; job_id: number; metric: string; status: string; error: string | null } | null;
+  last_good_path: { timestamp: string; hops: Hop[] } | null;
+  start_position: number;
+}
+
+export interface PathVersion {
+  version: number;
+  first_seen: string;
+  last_seen: string;
+  traces: number;
+  confirmed: boolean;
+  reached: boolean;
+  hops: Hop[];
+}
+
+export interface Paths {
+  traces: number;
+  is_cut: boolean;
+  versions: PathVersion[];
+  diff: { before: number; after: number; hops: { ttl: number; before: string[]; after: string[] }[] } | null;
+}
+
+export interface Heatmap {
+  by: Figure;
+  tz: string;
+  /** By weekday from Monday, then hour. */
+  values: (number | null)[][];
+  n: (number | null)[][];
+  packets_sent: (number | null)[][];
+  relative_error: number;
+}
+
+export interface Side {
+  destination_id: number;
+  destination: string;
+  start_time: string;
+  end_time: string;
+  figures: Figures | null;
+  compared: number;
+  compared_values: string;
+}
+
+export interface Compared {
+  side: Side;
+  other: Side;
+  comparison: {
+    p: number;
+    effect: number;
+    effect_size: 'negligible' | 'small' | 'medium' | 'large';
+    probability_slower: number;
+    shift_ms: number;
+    shift_interval_ms: Interval | null;
+    method: string;
+  } | null;
+  comparison_not_given: string | null;
+}
+
+export interface AnnotationInput {
+  title: string;
+  text: string | null;
+  start_time: string;
+  end_time: string | null;
+  destinations: (string | number)[];
+}
+
+export interface Annotation {
+  id: number;
+  title: string;
+  text: string | null;
+  start_time: string;
+  end_time: string | null;
+  destinations: string[];
+  destination_ids: number[];
+  tags: string[];
+  actor?: string;
+  created_at?: string;
+}
+
+/** How availability is accounted. */
+export interface Accounting {
+  retries: number;
+  grace_s: number;
+  maintenance: 'excluded' | 'counted';
+  observer_outages: 'excluded' | 'up' | 'down';
+  max_loss_percent: number | null;
+  max_p95_ms: number | null;
+}
