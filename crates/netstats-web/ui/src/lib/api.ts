@@ -15,11 +15,15 @@ import type {
   Job,
   JobInput,
   List,
+  Me,
   Outage,
   Paths,
+  Role,
   Row,
   Series,
+  Token,
   Top,
+  User,
 } from './types';
 
 /** A refusal (RFC 9457) or no answer at all (status 0). */
@@ -50,7 +54,7 @@ function sentence(words: string): string {
 }
 
 /** Answered the same at any moment looked at: how the program does, who asks, the log's own list. */
-const TIMELESS = /^\/api\/(health|me|users|tokens|events|config)\b/;
+const TIMELESS = /^\/api\/(health|me|login|logout|setup|users|tokens|events|config)\b/;
 
 export interface Answer<T> {
   body: T;
@@ -66,13 +70,24 @@ export function lookAt(moment: string | null): void {
   asOf = moment;
 }
 
+/** Proves that a change comes from this page; null without a session. */
+let csrf: string | null = null;
+/** Told when the server wants a login. */
+let onLogin: () => void = () => undefined;
+
+export function useSession(secret: string | null, loginWanted: () => void): void {
+  csrf = secret;
+  onLogin = loginWanted;
+}
+
 async function request<T>(method: string, address: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
   // The past is looked at; what happened cannot be changed there.
-  if (asOf !== null && method !== 'GET') throw new Problem(0, text.past.readOnly, null, null, text.past.readOnlyHint);
+  if (asOf !== null && method !== 'GET' && !TIMELESS.test(address)) throw new Problem(0, text.past.readOnly, null, null, text.past.readOnlyHint);
   const isTimeless = asOf === null || TIMELESS.test(address) || address.includes('as_of=');
   const path = isTimeless ? address : `${address}${address.includes('?') ? '&' : '?'}as_of=${encodeURIComponent(asOf ?? '')}`;
   const init: RequestInit = { method, headers: { Accept: 'application/json' }, cache: 'no-store' };
   if (signal) init.signal = signal;
+  if (csrf !== null && method !== 'GET') init.headers = { ...init.headers, 'X-NSC-CSRF': csrf };
   if (body !== undefined) {
     init.headers = { ...init.headers, 'Content-Type': 'application/json' };
     init.body = JSON.stringify(body);
@@ -87,6 +102,7 @@ async function request<T>(method: string, address: string, body?: unknown, signa
   const parsed: unknown = await response.json().catch(() => null);
   // A failing health report is a report.
   if (!response.ok && !(path === '/api/health' && parsed && typeof parsed === 'object' && 'version' in parsed)) {
+    if (response.status === 401 && path !== '/api/login') onLogin();
     throw problemOf(response.status, parsed);
   }
   return { body: parsed as T, next: nextOf(response.headers.get('Link')) };
@@ -208,6 +224,21 @@ export const api = {
   removeJob: async (of: number) => (await request('DELETE', `/api/jobs/${id(of)}`)).body,
   startJob: async (of: number) => (await request<Job>('POST', `/api/jobs/${id(of)}/start`)).body,
   stopJob: async (of: number) => (await request<Job>('POST', `/api/jobs/${id(of)}/stop`)).body,
+  me: async () => (await request<Me>('GET', '/api/me')).body,
+  login: async (name: string, password: string) => (await request<Me>('POST', '/api/login', { name, password })).body,
+  setup: async (token: string, name: string, password: string) =>
+    (await request<Me>('POST', '/api/setup', { token, name, password })).body,
+  logout: async () => (await request('POST', '/api/logout')).body,
+  changePassword: async (old: string, next: string) => (await request('POST', '/api/me/password', { old, new: next })).body,
+  users: async (signal?: AbortSignal) => (await request<List<User>>('GET', '/api/users', undefined, signal)).body,
+  addUser: async (input: { name: string; role: Role; password: string }) => (await request<User>('POST', '/api/users', input)).body,
+  changeUser: async (of: number, input: { role: Role }) => (await request<User>('PATCH', `/api/users/${id(of)}`, input)).body,
+  removeUser: async (of: number) => (await request('DELETE', `/api/users/${id(of)}`)).body,
+  tokens: async (signal?: AbortSignal) => (await request<List<Token>>('GET', '/api/tokens', undefined, signal)).body,
+  addToken: async (input: { name: string; role: Role; expires_at: string | null }) =>
+    (await request<Token>('POST', '/api/tokens', input)).body,
+  removeToken: async (of: number) => (await request('DELETE', `/api/tokens/${id(of)}`)).body,
+  undo: async (position: number) => (await request<{ position: number }>('POST', `/api/undo/${position}`)).body,
   health: async () => (await request<Health>('GET', '/api/health')).body,
   reloadConfig: async () =>
     (await request<{ position: number; changed: number; warnings: string[] }>('POST', '/api/config/reload')).body,

@@ -17,7 +17,7 @@ export interface Entry {
 }
 
 export function familyOf(kind: string): Entry['family'] {
-  if (/^(destination|job|config)_/.test(kind)) return 'config';
+  if (/^(destination|job|config|annotation|maintenance|accounting|user|token|session|access)_/.test(kind)) return 'config';
   if (/^slots?_/.test(kind)) return 'run';
   return /_(measured|traced|resolved)$/.test(kind) ? 'sample' : 'observer';
 }
@@ -54,3 +54,16 @@ export function describe(update: Update): Entry {
     fields,
   };
 }
+
+/** What a change changed: fields with their values before and after, from the entry of the same thing before it. */
+export function changesOf(entry: Entry, before: Entry | undefined): { name: string; before: string; after: string }[] {
+  if (!/_changed$/.test(entry.kind) || !before) return [];
+  const [old, now] = [new Map(before.fields), new Map(entry.fields)];
+  return [...new Set([...old.keys(), ...now.keys()])]
+    .map((name) => ({ name, before: old.get(name) ?? '–', after: now.get(name) ?? '–' }))
+    .filter((field) => field.before !== field.after);
+}
+
+/** True if the two are about the same destination or job. */
+export const sameThing = (a: Entry, b: Entry): boolean =>
+  a.kind.split('_')[0] === b.kind.split('_')[0] && a.destinationId === b.destinationId && a.jobId === b.jobId && (a.destinationId ?? a.jobId) !== null;

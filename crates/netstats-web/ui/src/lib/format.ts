@@ -10,6 +10,12 @@ export function ms(value: number): string {
   return value.toFixed(0);
 }
 
+/** A difference, with its sign and two significant digits. */
+export function signed(value: number): string {
+  if (Math.abs(value) < 0.000_5) return '0';
+  return `${value < 0 ? '−' : '+'}${Number(Math.abs(value).toPrecision(2))}`;
+}
+
 export function percent(value: number): string {
   if (value === 0) return '0';
   if (value < 0.1) return '<0.1';

@@ -55,3 +55,18 @@ export function matches(item: Item, { words, only, tag }: Filter): boolean {
     .split(/\s+/)
     .every((word) => all.includes(word));
 }
+
+/** Items by tag, in the order of tags; those with several are in each, those with none in the last (empty) one. */
+export function groupByTag(items: readonly Item[]): { tag: string; items: Item[] }[] {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    for (const tag of item.spec.tags.length > 0 ? item.spec.tags : ['']) {
+      const group = groups.get(tag);
+      if (group) group.push(item);
+      else groups.set(tag, [item]);
+    }
+  }
+  return [...groups]
+    .map(([tag, items]) => ({ tag, items }))
+    .sort((a, b) => (a.tag === '' ? 1 : b.tag === '' ? -1 : names.compare(a.tag, b.tag)));
+}

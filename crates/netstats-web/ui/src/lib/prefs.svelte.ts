@@ -18,6 +18,8 @@ function save(name: string, value: string): void {
   }
 }
 
+export { load as loadSaved, save as saveHere };
+
 class Prefs {
   theme = $state<Theme>('system');
   isDense = $state(load('density') === 'dense');

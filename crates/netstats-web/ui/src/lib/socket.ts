@@ -30,6 +30,8 @@ export interface Options {
   /** What the replay begins after while nothing is known; without it there is no replay. */
   from?: number;
   kinds: string[];
+  /** Only these jobs; all without it. */
+  jobs?: number[];
   /** How long updates are gathered before they are handed over, in milliseconds. */
   gatherMs: number;
 }
@@ -107,6 +109,7 @@ export class Socket {
         const isBehind = message.position < this.#position;
         if (isBehind) this.#position = message.position;
         const subscribe: Record<string, unknown> = { op: 'subscribe', id: 'page', kinds: this.options.kinds };
+        if (this.options.jobs) subscribe['jobs'] = this.options.jobs;
         if (this.#position > 0) subscribe['from'] = this.#position;
         else if (this.options.from !== undefined) subscribe['from'] = this.options.from;
         this.#socket?.send(JSON.stringify(subscribe));

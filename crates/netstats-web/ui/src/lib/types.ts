@@ -369,3 +369,34 @@ export interface Accounting {
   max_loss_percent: number | null;
   max_p95_ms: number | null;
 }
+
+export type Role = 'viewer' | 'operator' | 'admin';
+
+/** Who asks, and what they may do. */
+export interface Me {
+  actor: string;
+  role: Role | null;
+  csrf: string | null;
+  login_needed: boolean;
+  setup_needed: boolean;
+}
+
+export interface User {
+  id: number;
+  name: string;
+  role: Role;
+  has_password: boolean;
+  created_at: string;
+}
+
+export interface Token {
+  id: number;
+  name: string;
+  user_id: number;
+  role: Role;
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  /** The token itself, once. */
+  token?: string;
+}
