@@ -92,7 +92,7 @@ fn ui(step: &mut Step) -> Result<()> {
     if !folder.join("node_modules").is_dir() {
         step.run_with("npm", &["ci", "--no-audit", "--no-fund"], &folder, &[])?;
     }
-    for script in ["check", "lint", "test"] {
+    for script in ["check", "lint", "test", "size"] {
         step.run_with("npm", &["run", script], &folder, &[])?;
     }
     Ok(())
@@ -104,11 +104,17 @@ fn browser(step: &mut Step) -> Result<()> {
         return Ok(());
     }
     step.run("cargo", &["build", "-p", "network-stats"])?;
-    let data = root().join("target/xtask/browser-data");
-    let _ = std::fs::remove_dir_all(&data);
-    let product = Product::start(step, &data)?;
+    let data = |name: &str| {
+        let folder = root().join("target/xtask").join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    };
+    let product = Product::start(step, &["serve"], &data("browser-data"))?;
+    // Long enough for a week beside a week; short enough to be invented in seconds.
+    let demo = Product::start(step, &["demo", "--days", "16"], &data("browser-demo"))?;
     let folder = root().join("crates/netstats-web/ui");
-    step.run_with("npm", &["run", "e2e", "--", "--base-url", &product.url], &folder, &[])
+    let urls = ["run", "e2e", "--", "--base-url", &product.url, "--demo-url", &demo.url];
+    step.run_with("npm", &urls, &folder, &[])
 }
 
 /// The product, running until dropped.
@@ -118,11 +124,14 @@ struct Product {
 }
 
 impl Product {
-    fn start(step: &Step, data: &std::path::Path) -> Result<Self> {
+    fn start(step: &Step, command_line: &[&str], data: &std::path::Path) -> Result<Self> {
         let binary = root().join("target/debug").join(format!("network-stats{}", std::env::consts::EXE_SUFFIX));
         let mut child = command(&binary.to_string_lossy())
             .current_dir(root())
-            .args(["serve", "--listen", "localhost:0", "--data-dir"])
+            .args(command_line)
+            // What a disk nearly full does is tested elsewhere.
+            .env("NETWORK_STATS_MIN_FREE_MIB", "256")
+            .args(["--listen", "localhost:0", "--data-dir"])
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

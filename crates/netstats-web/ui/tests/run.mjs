@@ -1,7 +1,9 @@
-// The page in a real browser, fed by a real server: `npm run e2e -- --base-url http://localhost:PORT`.
-// The server is a fresh one with the default config: its starter job measures this machine's own addresses. Nothing here
+// The page in a real browser, fed by real servers:
+// `npm run e2e -- --base-url http://localhost:PORT --demo-url http://localhost:PORT`.
+// The second is `network-stats demo` (a week or more of it), whose history the charts and the past are tested with; it
+// sends nothing. The first server is a fresh one with the default config: its starter job measures this machine's own addresses. Nothing here
 // makes it send a packet beyond this machine: the one click that would is watched, and not let through.
-// `--shots DIR` keeps a picture of every page.
+// `--shots DIR` keeps a picture of every page; `--only WORDS` runs only the tests with these words in their names.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,9 +13,17 @@ import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
 const { values: flags } = parseArgs({
-  options: { 'base-url': { type: 'string', default: 'http://localhost:8080' }, shots: { type: 'string' } },
+  options: {
+    'base-url': { type: 'string', default: 'http://localhost:8080' },
+    'demo-url': { type: 'string' },
+    shots: { type: 'string' },
+    only: { type: 'string', default: '' },
+  },
 });
-const base = flags['base-url'].replace(/\/$/, '');
+const fresh = flags['base-url'].replace(/\/$/, '');
+const demo = flags['demo-url']?.replace(/\/$/, '');
+/** The server that is tested now. */
+let base = fresh;
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const WIDE = { width: 1280, height: 860 };
@@ -30,6 +40,7 @@ let passed = 0;
 
 /** Runs a test on a page of its own; errors in the console and requests to other hosts fail it. */
 async function on(name, path, options, test, expected = []) {
+  if (!name.includes(flags.only)) return;
   // The policy of the page would not let axe in; what the policy allows is tested by every page working under it.
   const context = await browser.newContext({ viewport: WIDE, ...options });
   const page = await context.newPage();
@@ -82,6 +93,211 @@ const line = (page, id) => page.locator(`.item[data-id="${id}"]`);
 const until = (page, words, argument) => page.waitForFunction(words, argument, { timeout: 20_000 });
 const post = (path, body) => fetch(base + path, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) });
 const get = async (path) => (await fetch(base + path)).json();
+
+/** Every page in both themes, wide and on a phone: nothing wider than the screen, and accessible. */
+async function looks(pages, ready) {
+  for (const [name, path] of Object.entries(pages)) {
+    for (const colorScheme of ['light', 'dark']) {
+      for (const viewport of [WIDE, PHONE]) {
+        await on(`${name}, ${colorScheme}, ${viewport.width} px`, path, { viewport, colorScheme, reducedMotion: 'reduce' }, async (page) => {
+          await ready(name, page);
+          await fits(page);
+          await isAccessible(page);
+          if (flags.shots) {
+            const file = `${name}-${colorScheme}-${viewport.width}.png`;
+            await page.screenshot({ path: join(flags.shots, file), fullPage: true });
+          }
+        });
+      }
+    }
+  }
+}
+
+/** Charts, statistics and the past, on the demo's invented history. */
+async function onHistory() {
+  base = demo;
+  const { items } = await get('/api/destinations');
+  const named = (name) => items.find((item) => item.name === name);
+  const [cloud, lisbon] = [named('cloud-eu'), named('lisbon')];
+  const canvas = (page) => page.locator('canvas').first().waitFor({ timeout: 20_000 });
+  const query = (page, name) => page.evaluate((name) => new URLSearchParams(location.search).get(name), name);
+  const asOf = (daysAgo) => new Date(Date.now() - daysAgo * 86_400_000).toISOString();
+
+  await on('a destination in depth: statistics, outages, paths, the hours of the week', `/destinations/${cloud.id}?range=24h`, {}, async (page) => {
+    await canvas(page);
+    const { figures } = await get(`/api/destinations/${cloud.id}/analytics?start_time=now-24h`);
+    const median = page.locator('dl.stats > div', { has: page.getByText('Median', { exact: true }) }).locator('dd');
+    const shown = Number.parseFloat(await median.innerText());
+    assert.ok(Math.abs(shown - figures.median_ms) < 0.1 * figures.median_ms, `the median is ${shown}, of the API ${figures.median_ms}`);
+    await page.getByRole('heading', { name: 'Distribution of round trips' }).waitFor();
+    await page.locator('figure rect').first().waitFor();
+    await page.locator('tbody tr th[scope=row]').filter({ hasText: 'Mon' }).waitFor();
+    await page.getByRole('region', { name: 'Path' }).locator('tbody tr').first().waitFor();
+    await page.getByText('paths').or(page.getByText('1 path')).first().waitFor();
+  });
+
+  await on('two ranges beside each other, in plain words', `/destinations/${lisbon.id}?range=6h`, {}, async (page) => {
+    await canvas(page);
+    await page.getByLabel('Compare with').selectOption('week');
+    await page.getByText(/Slower by|Faster by|No difference/).waitFor({ timeout: 20_000 });
+    assert.equal(await query(page, 'with'), 'week');
+  });
+
+  await on('a free range, by hand and by keys', `/destinations/${lisbon.id}?range=24h`, {}, async (page) => {
+    await canvas(page);
+    await page.getByRole('button', { name: 'Free' }).click();
+    await page.getByRole('textbox', { name: 'From' }).fill('2026-01-01T00:00:00');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await until(page, () => new URLSearchParams(location.search).get('from')?.startsWith('2026-01-01') || new URLSearchParams(location.search).get('from')?.startsWith('2025-12-31'));
+    const before = await query(page, 'to');
+    await page.getByRole('application').focus();
+    await page.keyboard.press('ArrowLeft');
+    await until(page, (before) => new URLSearchParams(location.search).get('to') !== before, before);
+    await page.keyboard.press('0');
+    await until(page, () => new URLSearchParams(location.search).get('range') === '24h');
+  });
+
+  await on('a click on the chart says what happened there', `/destinations/${lisbon.id}?range=24h`, {}, async (page) => {
+    await canvas(page);
+    const title = `e2e cable ${Date.now()}`;
+    const box = await page.locator('.u-over').first().boundingBox();
+    await page.mouse.click(box.x + box.width / 2, box.y + 60);
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('What happened').fill(title);
+    await isAccessible(page);
+    await dialog.getByRole('button', { name: 'Add annotation' }).click();
+    await page.getByText(title).waitFor();
+    const half = Date.now() - 43_200_000;
+    const { items } = await get('/api/annotations');
+    const made = items.find((each) => each.title === title);
+    assert.ok(Math.abs(Date.parse(made.start_time) - half) < 3_600_000, `12 hours ago, and it is ${made.start_time}`);
+    await page.getByRole('button', { name: `Remove ${title}` }).click();
+    await page.getByText(title, { exact: true }).waitFor({ state: 'detached' });
+  });
+
+  await on('analytics: the worst, their spread, a test, availability, limits', '/analytics?range=24h', {}, async (page) => {
+    await canvas(page);
+    const { items } = await get('/api/top?by=p95&start_time=now-24h');
+    const worst = named(items[0].destination);
+    await page.getByRole('region', { name: 'From the worst to the best' }).locator('tbody tr').first().getByText(worst.display_name ?? worst.name).waitFor();
+    await page.getByText(/Slower by|Faster by|No difference/).waitFor({ timeout: 20_000 });
+    await page.getByLabel('Figure').selectOption('loss');
+    await until(page, () => new URLSearchParams(location.search).get('by') === 'loss');
+    await page.getByText('All destinations').first().click();
+    await page.getByRole('checkbox', { name: new RegExp(named('berlin').display_name) }).check();
+    await until(page, (id) => new URLSearchParams(location.search).get('d') === String(id), named('berlin').id);
+    await until(page, () => document.querySelectorAll('[aria-labelledby="top-title"] tbody tr').length === 1);
+    await page.getByLabel('95th percentile at most, ms').fill('0.001');
+    await page.getByText('1 of 1 destinations would be beyond').waitFor();
+  });
+
+  await on('the whole interface goes to the past and comes back by one key', '/history', {}, async (page) => {
+    await page.locator('time').first().waitFor();
+    await page.getByLabel('Moment that is looked at').focus();
+    for (let i = 0; i < 3; i++) await page.keyboard.press('PageDown');
+    await until(page, () => new URLSearchParams(location.search).has('as_of'));
+    await page.getByText('You look at the past:').waitFor();
+    // Every page keeps the moment, and the charts end there.
+    await page.keyboard.press('Escape');
+    await page.getByRole('link', { name: 'Dashboard' }).click();
+    await line(page, lisbon.id).waitFor();
+    const at = await query(page, 'as_of');
+    assert.ok(Date.parse(at) < Date.now() - 3_600_000, 'the address has the moment');
+    const then = await get(`/api/destinations/${lisbon.id}?as_of=${at}`);
+    await until(page, ([id, position]) => document.querySelector(`.item[data-id="${id}"]`)?.getAttribute('data-position') === String(position), [lisbon.id, then.latest.position]);
+    // What happened cannot be changed.
+    await page.getByRole('button', { name: /^Stop / }).first().click();
+    await page.getByText('The past is looked at, and cannot be changed').first().waitFor();
+    await page.keyboard.press('l');
+    await until(page, () => !new URLSearchParams(location.search).has('as_of'));
+    await until(page, ([id, position]) => Number(document.querySelector(`.item[data-id="${id}"]`)?.getAttribute('data-position')) > position, [lisbon.id, then.latest.position]);
+  });
+
+  await on('the past is played', `/?as_of=${asOf(2)}`, {}, async (page) => {
+    await line(page, lisbon.id).waitFor();
+    const before = await query(page, 'as_of');
+    await page.getByLabel('Speed').selectOption('1000');
+    await page.getByRole('button', { name: 'Play' }).click();
+    await until(page, (before) => Date.parse(new URLSearchParams(location.search).get('as_of')) > Date.parse(before) + 500_000, before);
+    await page.getByRole('button', { name: 'Pause' }).click();
+  });
+
+  await on('a change is shown with before and after, and taken back', '/history', {}, async (page) => {
+    const words = `e2e ${Date.now()}`;
+    const patch = (description) => fetch(`${base}/api/destinations/${lisbon.id}`, { method: 'PATCH', headers: JSON_TYPE, body: JSON.stringify({ description }) });
+    assert.equal((await patch('first')).status, 200);
+    assert.equal((await patch(words)).status, 200);
+    const entry = page.locator('li', { has: page.getByText('Destination changed') }).first();
+    await entry.getByRole('button', { name: 'Details' }).click();
+    await entry.locator('td', { hasText: words }).waitFor();
+    await entry.locator('td', { hasText: 'first' }).waitFor();
+    await entry.getByRole('button', { name: /^Undo/ }).click();
+    await page.getByText('The change was taken back').waitFor();
+    assert.equal((await get(`/api/destinations/${lisbon.id}`)).description, 'first');
+  });
+
+  await on('groups, and tiles that stay', '/?group=tag', {}, async (page) => {
+    await page.getByRole('table', { name: 'cloud' }).waitFor();
+    await page.getByRole('button', { name: 'Arrange tiles' }).click();
+    await page.getByLabel('Kind').selectOption('note');
+    await page.getByLabel('Words').fill('call the provider');
+    await page.getByRole('button', { name: 'Add tile' }).click();
+    await page.getByLabel('Kind').selectOption('top');
+    await page.getByRole('button', { name: 'Add tile' }).click();
+    await page.getByRole('button', { name: 'Move The worst five, 24 h left' }).click();
+    await page.reload();
+    await page.getByText('call the provider').waitFor();
+    assert.deepEqual(await page.locator('[aria-labelledby="tiles-title"] h3').allInnerTexts(), ['The worst five, 24 h', 'Note']);
+  });
+
+  const { items: jobs } = await get('/api/jobs');
+  await looks(
+    {
+      'demo-dashboard': '/?group=tag',
+      'demo-destination': `/destinations/${cloud.id}?range=7d`,
+      'demo-web': `/destinations/${named('shop').id}?range=24h&probe=${jobs.find((job) => job.metrics.includes('http')).id}.http`,
+      analytics: '/analytics?range=24h',
+      'history-past': `/history?as_of=${asOf(3)}`,
+      reports: '/reports',
+      'job-runs': `/jobs/${jobs[0].id}`,
+    },
+    async (name, page) => {
+      if (name === 'demo-dashboard') await line(page, cloud.id).first().waitFor();
+      if (name.startsWith('demo-d') && name !== 'demo-dashboard') await page.locator('dl.stats').waitFor({ timeout: 20_000 });
+      if (name === 'analytics') await page.getByText('destinations would be beyond').waitFor();
+      if (name === 'history-past') await page.locator('time').first().waitFor();
+      if (name === 'job-runs') await page.getByRole('region', { name: 'Last runs' }).locator('tr').nth(1).waitFor();
+    },
+  );
+  base = fresh;
+}
+
+/** Last of all: from the first user on, everybody has to log in. */
+async function onUsers() {
+  const password = 'correct horse battery staple';
+  await on('the first user logs in, makes a token, and logs out', '/settings', {}, async (page) => {
+    const users = page.locator('section', { has: page.getByRole('heading', { name: 'Users' }) });
+    await users.getByLabel('Name').fill('ada');
+    await users.getByLabel('Password').fill(password);
+    await users.getByRole('button', { name: 'Add user' }).click();
+    await page.getByRole('heading', { name: 'Log in to Network Stats' }).waitFor();
+    await isAccessible(page);
+    await page.getByLabel('Name').fill('ada');
+    await page.getByLabel('Password').fill('not her password at all');
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.getByRole('alert').filter({ hasText: /\w/ }).or(page.locator('[aria-invalid="true"]')).first().waitFor();
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    const tokens = page.locator('section', { has: page.getByRole('heading', { name: 'API tokens' }) });
+    await tokens.getByLabel('What it is for').fill('backup');
+    await tokens.getByRole('button', { name: 'Add token' }).click();
+    const token = await tokens.locator('code').innerText();
+    assert.equal((await fetch(`${base}/api/jobs`)).status, 401, 'nobody comes in without');
+    assert.equal((await fetch(`${base}/api/jobs`, { headers: { authorization: `Bearer ${token}` } })).status, 200);
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('heading', { name: 'Log in to Network Stats' }).waitFor();
+  }, [/401/, /WebSocket/]);
+}
 
 try {
   const { items } = await get('/api/destinations');
@@ -196,36 +412,27 @@ try {
     await until(page, () => new URLSearchParams(location.search).get('range') === '15m');
   });
 
-  const pages = {
-    dashboard: '/',
-    destinations: '/destinations',
-    destination: `/destinations/${local.id}`,
-    'destination-new': '/destinations/new',
-    jobs: '/jobs',
-    job: `/jobs/${job.id}`,
-    history: '/history',
-    settings: '/settings',
-    nowhere: '/destinations/nobody',
-  };
-  for (const [name, path] of Object.entries(pages)) {
-    for (const colorScheme of ['light', 'dark']) {
-      for (const viewport of [WIDE, PHONE]) {
-        const title = `${name}, ${colorScheme}, ${viewport.width} px`;
-        await on(title, path, { viewport, colorScheme, reducedMotion: 'reduce' }, async (page) => {
-          if (name === 'dashboard') await line(page, local.id).waitFor();
-          if (name === 'destination') await page.locator('canvas').first().waitFor();
-          if (name === 'history') await page.locator('time').first().waitFor();
-          if (name === 'settings') await page.getByText('Head of the hash chain').waitFor();
-          await fits(page);
-          await isAccessible(page);
-          if (flags.shots) {
-            const file = `${name}-${colorScheme}-${viewport.width}.png`;
-            await page.screenshot({ path: join(flags.shots, file), fullPage: true });
-          }
-        });
-      }
-    }
-  }
+  await looks(
+    {
+      dashboard: '/',
+      destinations: '/destinations',
+      destination: `/destinations/${local.id}`,
+      'destination-new': '/destinations/new',
+      jobs: '/jobs',
+      job: `/jobs/${job.id}`,
+      history: '/history',
+      settings: '/settings',
+      nowhere: '/destinations/nobody',
+    },
+    async (name, page) => {
+      if (name === 'dashboard') await line(page, local.id).waitFor();
+      if (name === 'destination') await page.locator('canvas').first().waitFor();
+      if (name === 'history') await page.locator('time').first().waitFor();
+      if (name === 'settings') await page.getByText('Head of the hash chain').waitFor();
+    },
+  );
+  if (demo) await onHistory();
+  await onUsers();
   console.log(`${passed} browser tests passed`);
 } finally {
   await browser.close();

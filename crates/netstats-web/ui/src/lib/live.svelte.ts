@@ -5,7 +5,7 @@ import { api, Problem } from './api';
 import { foldSample, isStale, NOTHING } from './fold';
 import { Socket, type Link } from './socket';
 import { text } from './text';
-import type { Destination, Job, Latest, Status, Update } from './types';
+import type { Destination, Health, Job, Latest, Status, Update } from './types';
 
 export class Item {
   readonly id: number;
@@ -44,6 +44,7 @@ type Watcher = (updates: Update[]) => void;
 
 const KINDS = ['sample', 'run', 'config', 'observer'];
 const JOBS_EVERY_MS = 20_000;
+const HEALTH_EVERY_MS = 30_000;
 
 class Live {
   items = $state.raw<Item[]>([]);
@@ -61,6 +62,10 @@ class Live {
   /** When the first destination was added: nothing is known before. */
   first = $state(Date.now());
 
+  /** What is wrong with the program itself, in its own words. */
+  problems = $state.raw<Health['problems']>([]);
+
+  #healthReadAt = 0;
   #byId = new Map<number, Item>();
   #socket: Socket | null = null;
   #watchers = new Set<Watcher>();
@@ -248,6 +253,13 @@ class Live {
     this.now = Date.now();
     if (document.visibilityState === 'hidden' || !this.isLoaded || this.link.state !== 'live') return;
     this.#reckon();
+    if (this.now - this.#healthReadAt > HEALTH_EVERY_MS) {
+      this.#healthReadAt = this.now;
+      api.health().then(
+        (health) => (this.problems = health.problems),
+        () => undefined,
+      );
+    }
     if (this.now - this.#jobsReadAt > JOBS_EVERY_MS) {
       this.#jobsReadAt = this.now;
       api.jobs().then(

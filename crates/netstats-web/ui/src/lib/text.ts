@@ -87,6 +87,8 @@ export const text = {
     live: 'Live',
     lost: 'Not live',
     past: 'Past',
+    moreProblems: (n: number) => `and ${many(n, 'other problem', 'other problems')}`,
+    seeHealth: 'What to do',
     banner: (ago: string) => `Connection lost ${ago}. What you see is the last known state.`,
     retry: (seconds: number) => (seconds > 0 ? `Next try in ${seconds} s` : 'Trying…'),
     now: 'Try now',
