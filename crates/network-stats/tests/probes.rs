@@ -3,7 +3,6 @@
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "tests keep time and may say SKIP")]
 
-#[allow(dead_code, reason = "the other test file uses the rest of it")]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
