@@ -46,12 +46,22 @@ pub struct GuardedLog {
     watcher: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+/// What a guard is set up with.
+struct Watch {
     folder: PathBuf,
-    options: LogOptions,
+    store: StoreId,
+    opener: Opener,
     floor: SpaceFloor,
     every: Duration,
-    store: StoreId,
+    stuck_after: Duration,
+}
+
+/// An engine, and how to open it again.
+type Engine = Arc<Box<dyn Log>>;
+type Opener = Box<dyn Fn() -> Result<Box<dyn Log>, Error> + Send + Sync>;
+
+struct Shared {
+    watch: Watch,
     state: Mutex<State>,
     changed: Condvar,
     /// One append at a time, doubts included.
@@ -60,7 +70,7 @@ struct Shared {
 
 struct State {
     /// None while it is opened again.
-    log: Option<Arc<FjallLog>>,
+    log: Option<Engine>,
     /// What a log that is being opened again answers.
     known: Known,
     /// Why nothing is taken.
@@ -81,14 +91,14 @@ struct Known {
 }
 
 impl Known {
-    fn of(log: &FjallLog) -> Self {
+    fn of(log: &dyn Log) -> Self {
         Self { first: log.first(), head: log.head(), last_config: log.last_config() }
     }
 }
 
 impl std::fmt::Debug for GuardedLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuardedLog").field("folder", &self.shared.folder).finish_non_exhaustive()
+        f.debug_struct("GuardedLog").field("folder", &self.shared.watch.folder).finish_non_exhaustive()
     }
 }
 
@@ -105,37 +115,37 @@ impl GuardedLog {
     ) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         let log = FjallLog::open_with(&folder, options)?;
+        let store = log.store_id();
+        let again = folder.clone();
+        let opener = Box::new(move || Ok(Box::new(FjallLog::open_with(&again, options)?) as Box<dyn Log>));
+        Self::guard(Box::new(log), Watch { folder, store, opener, floor, every, stuck_after: STUCK_AFTER })
+    }
+
+    fn guard(log: Box<dyn Log>, watch: Watch) -> Result<Self, Error> {
         let state = State {
-            known: Known::of(&log),
+            known: Known::of(log.as_ref()),
             refusal: None,
             is_in_doubt: false,
             is_closed: false,
             under_way: 0,
             appends: 0,
-            log: None,
+            log: Some(Arc::new(log)),
         };
-        let shared = Arc::new(Shared {
-            folder,
-            options,
-            floor,
-            every,
-            store: log.store_id(),
-            state: Mutex::new(State { log: Some(Arc::new(log)), ..state }),
-            changed: Condvar::new(),
-            appending: Mutex::new(()),
-        });
+        let shared =
+            Arc::new(Shared { watch, state: Mutex::new(state), changed: Condvar::new(), appending: Mutex::new(()) });
         shared.look_at_space();
         let watched = shared.clone();
-        let watcher = std::thread::Builder::new().name("log-guard".to_owned()).spawn(move || watched.watch()).map_err(
-            |error| Error::new(ErrorKind::Unavailable, "the log's guard thread cannot be started").because(error),
-        )?;
+        let watcher =
+            std::thread::Builder::new().name("log-guard".to_owned()).spawn(move || watched.look_after()).map_err(
+                |error| Error::new(ErrorKind::Unavailable, "the log's guard thread cannot be started").because(error),
+            )?;
         Ok(Self { shared, watcher: Mutex::new(Some(watcher)) })
     }
 
     /// Names this store for ever.
     #[must_use]
     pub fn store_id(&self) -> StoreId {
-        self.shared.store
+        self.shared.watch.store
     }
 }
 
@@ -145,16 +155,16 @@ impl Shared {
     }
 
     /// The open log; waits while it is opened again.
-    fn log(&self) -> Result<Arc<FjallLog>, Error> {
+    fn log(&self) -> Result<Engine, Error> {
         let is_away = |state: &mut State| state.log.is_none() && !state.is_closed;
         let (state, _) = self.changed.wait_timeout_while(self.state(), DROP_WITHIN, is_away).expect(UNPOISONED);
         state.log.clone().ok_or_else(|| {
             let message = "the log is being opened again after a disk error: try again in a moment";
-            Error::new(ErrorKind::Unavailable, message).in_file(&self.folder)
+            Error::new(ErrorKind::Unavailable, message).in_file(&self.watch.folder)
         })
     }
 
-    fn watch(&self) {
+    fn look_after(&self) {
         let mut stuck_for = Duration::ZERO;
         let mut last_seen = 0;
         loop {
@@ -163,7 +173,7 @@ impl Shared {
                 return;
             }
             let waits = |state: &mut State| !state.is_closed && !state.is_in_doubt;
-            let (state, _) = self.changed.wait_timeout_while(state, self.every, waits).expect(UNPOISONED);
+            let (state, _) = self.changed.wait_timeout_while(state, self.watch.every, waits).expect(UNPOISONED);
             let (is_closed, is_in_doubt, under_way) = (state.is_closed, state.is_in_doubt, state.under_way);
             drop(state);
             if is_closed {
@@ -174,15 +184,17 @@ impl Shared {
                 stuck_for = Duration::ZERO;
                 continue;
             }
-            stuck_for = if under_way != 0 && under_way == last_seen { stuck_for + self.every } else { Duration::ZERO };
+            stuck_for =
+                if under_way != 0 && under_way == last_seen { stuck_for + self.watch.every } else { Duration::ZERO };
             last_seen = under_way;
-            if stuck_for >= STUCK_AFTER {
+            if stuck_for >= self.watch.stuck_after {
                 let message = format!(
                     "read-only: the disk has not answered an append for {} s; nothing new is taken until it does",
                     stuck_for.as_secs()
                 );
-                self.refuse(Some(Error::new(ErrorKind::Unavailable, message).in_file(&self.folder)));
-            } else {
+                self.refuse(Some(Error::new(ErrorKind::Unavailable, message).in_file(&self.watch.folder)));
+            } else if stuck_for.is_zero() {
+                // A disk that does not answer an append would not answer this either.
                 self.look_at_space();
             }
         }
@@ -190,16 +202,17 @@ impl Shared {
 
     /// Read-only below the floor, writable above it.
     fn look_at_space(&self) {
-        let space = fs4::available_space(&self.folder).and_then(|free| Ok((free, fs4::total_space(&self.folder)?)));
+        let space =
+            fs4::available_space(&self.watch.folder).and_then(|free| Ok((free, fs4::total_space(&self.watch.folder)?)));
         let refusal = match space {
-            Ok((free, total)) if free < self.floor.on(total) => {
+            Ok((free, total)) if free < self.watch.floor.on(total) => {
                 let message = format!(
                     "read-only: the disk of {} has {} MiB free and {} MiB must stay free; make room, and writing goes on by itself",
-                    self.folder.display(),
+                    self.watch.folder.display(),
                     free >> 20,
-                    self.floor.on(total) >> 20,
+                    self.watch.floor.on(total) >> 20,
                 );
-                Some(Error::new(ErrorKind::Unavailable, message).in_file(&self.folder))
+                Some(Error::new(ErrorKind::Unavailable, message).in_file(&self.watch.folder))
             }
             Ok(_) => None,
             Err(error) => {
@@ -232,11 +245,11 @@ impl Shared {
                 return self.pause();
             }
         }
-        match FjallLog::open_with(&self.folder, self.options) {
+        match (self.watch.opener)() {
             Ok(log) => {
                 tracing::warn!(last = log.head().last, "the log was opened again after a disk error");
                 let mut state = self.state();
-                state.known = Known::of(&log);
+                state.known = Known::of(log.as_ref());
                 if state.is_closed {
                     return log.close();
                 }
@@ -253,19 +266,19 @@ impl Shared {
     }
 
     /// The log out of its place; the outer none if there is nothing to do any more.
-    fn take_out(&self) -> Option<Option<Arc<FjallLog>>> {
+    fn take_out(&self) -> Option<Option<Engine>> {
         let mut state = self.state();
         if state.is_closed {
             return None;
         }
         if let Some(log) = &state.log {
-            state.known = Known::of(log);
+            state.known = Known::of(log.as_ref().as_ref());
         }
         Some(state.log.take())
     }
 
     /// Drops the log when nobody reads it any more.
-    fn until_unshared(&self, mut log: Arc<FjallLog>) -> Result<(), Arc<FjallLog>> {
+    fn until_unshared(&self, mut log: Engine) -> Result<(), Engine> {
         const LOOK: Duration = Duration::from_millis(10);
         let mut waited = Duration::ZERO;
         loop {
@@ -282,7 +295,7 @@ impl Shared {
 
     fn pause(&self) {
         let goes_on = |state: &mut State| !state.is_closed;
-        drop(self.changed.wait_timeout_while(self.state(), self.every, goes_on).expect(UNPOISONED));
+        drop(self.changed.wait_timeout_while(self.state(), self.watch.every, goes_on).expect(UNPOISONED));
     }
 
     /// What became of a batch whose commit failed: none if it is not in the log.
@@ -316,7 +329,7 @@ impl Shared {
         }
         let message =
             format!("positions from {first} on are not what was appended there: the log was changed by another");
-        Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.folder).at(first, last))
+        Err(Error::new(ErrorKind::Corrupt, message).in_file(&self.watch.folder).at(first, last))
     }
 
     fn set_under_way(&self, is_under_way: bool) {
@@ -434,3 +447,6 @@ impl Drop for GuardedLog {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;
