@@ -2,17 +2,19 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::print_stdout, reason = "a test that cannot mount says SKIP")]
 
-use std::fs;
+#[path = "support/disk.rs"]
+mod disk;
+
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use netstats_event::{Draft, Kind, Position, Timestamp};
 use netstats_log::{ErrorKind, GuardedLog, Log, LogOptions, ReadLimit, SpaceFloor, verify};
 
+use disk::{Disk, MIB};
+
 const EVERY: Duration = Duration::from_millis(20);
-const MIB: u64 = 1024 * 1024;
 
 fn drafts(seed: u64) -> Vec<Draft> {
     let payload = |index: u64| (0..900).map(|byte| (seed * 131 + index * 7 + byte) as u8).collect();
@@ -20,33 +22,6 @@ fn drafts(seed: u64) -> Vec<Draft> {
     (0..50)
         .map(|index| Draft { kind: Kind::PingMeasured.code(), version: 1, recorded_at, payload: payload(index) })
         .collect()
-}
-
-/// A mounted tmpfs, unmounted at the end.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount(mib: u64) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        done.is_ok_and(|output| output.status.success()).then_some(Self(folder))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("log")
-    }
-
-    fn grow(&self, mib: u64) {
-        let size = format!("remount,size={mib}m");
-        assert!(Command::new("mount").args(["-o", &size]).arg(self.0.path()).status().unwrap().success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
 }
 
 fn open(path: &Path, floor: u64) -> GuardedLog {
@@ -84,11 +59,8 @@ fn until_writable(log: &GuardedLog) {
 
 #[test]
 fn below_the_floor_the_log_is_read_only_and_above_it_goes_on_by_itself() {
-    let Some(disk) = Disk::mount(40) else {
-        println!("SKIP: a tmpfs cannot be mounted here (needs root)");
-        return;
-    };
-    let log = open(&disk.path(), 20 * MIB);
+    let Some(disk) = Disk::mount(40) else { return };
+    let log = open(&disk.path().join("log"), 20 * MIB);
     let acknowledged = fill(&log, 0);
     assert!(acknowledged > 500, "{acknowledged}");
     let read = log.read(Position(acknowledged), ReadLimit::default()).unwrap();
@@ -105,16 +77,11 @@ fn below_the_floor_the_log_is_read_only_and_above_it_goes_on_by_itself() {
 
 #[test]
 fn a_disk_that_is_really_full_fails_the_commit_and_the_log_opens_itself_again_without_a_loss() {
-    let Some(disk) = Disk::mount(40) else {
-        println!("SKIP: a tmpfs cannot be mounted here (needs root)");
-        return;
-    };
-    let log = open(&disk.path(), 0);
+    let Some(disk) = Disk::mount(40) else { return };
+    let log = open(&disk.path().join("log"), 0);
     log.append(&drafts(0)).unwrap();
     // Another program takes all the room.
-    let hog = disk.0.path().join("hog");
-    let written = fs::write(&hog, vec![1; 80 * MIB as usize]);
-    assert!(written.is_err(), "the disk took more than it has");
+    let hog = disk.fill(0);
     let before = log.head().last;
     let acknowledged = std::thread::scope(|scope| {
         let writer = scope.spawn(|| (1..40).map(|seed| log.append(&drafts(seed)).unwrap().last.0).last().unwrap());
@@ -125,7 +92,7 @@ fn a_disk_that_is_really_full_fails_the_commit_and_the_log_opens_itself_again_wi
             assert!(looks < 1_500, "the disk never failed");
         }
         assert!(log.refusal().is_some(), "the disk was not full");
-        fs::remove_file(&hog).unwrap();
+        hog.make_room();
         writer.join().unwrap()
     });
     assert_eq!(acknowledged, before + 39 * 50, "each batch once");
@@ -134,5 +101,5 @@ fn a_disk_that_is_really_full_fails_the_commit_and_the_log_opens_itself_again_wi
     assert!(report.is_whole() && report.records == acknowledged, "{:?}", report.damage);
     log.close();
     drop(log);
-    assert_eq!(open(&disk.path(), 0).head().last, acknowledged);
+    assert_eq!(open(&disk.path().join("log"), 0).head().last, acknowledged);
 }

@@ -1,13 +1,13 @@
 //! Takes up the config file: at the start, and again at a reload.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use netstats_event::{Meta, Position};
 use netstats_inventory::{Command, InventoryHandle, Policy, decide};
-use netstats_log::{ErrorKind, Journal};
+use netstats_log::{Error, ErrorKind, Journal};
 use netstats_projector::Runner;
 
 use crate::config::{self, Config, Problem};
@@ -17,6 +17,8 @@ use crate::gateway;
 /// Other config events may come in between; then it is decided again.
 const TRIES: usize = 10;
 const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+/// How often a config that waits for the log looks whether it takes events again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What counts now, and the way to change it.
 pub(crate) struct Applier {
@@ -27,6 +29,10 @@ pub(crate) struct Applier {
     now: RwLock<Config>,
     /// Why the file was not taken up when it was last read again.
     refused: Mutex<Option<String>>,
+    /// Why the config of the start is not taken up yet: the log was read-only.
+    waits: Mutex<Option<String>>,
+    /// A config is taken up at a time.
+    taking_up: Mutex<()>,
 }
 
 /// What taking up a file did.
@@ -50,6 +56,8 @@ impl Applier {
             file,
             now: RwLock::new(config),
             refused: Mutex::new(None),
+            waits: Mutex::new(None),
+            taking_up: Mutex::new(()),
         }
     }
 
@@ -58,11 +66,63 @@ impl Applier {
         self.now.read().unwrap_or_else(PoisonError::into_inner).policy.clone()
     }
 
-    /// Appends the differences between the config and the inventory.
+    /// Appends the differences between the config and the inventory. While the log is read-only they wait: what the log
+    /// holds counts until [`Applier::until_taken_up`] is done.
     ///
     /// # Errors
-    /// The config does not fit the inventory; the log does not take events.
-    pub(crate) fn apply(&self) -> Result<Applied> {
+    /// The config does not fit the inventory; the log is broken.
+    pub(crate) fn apply_at_start(&self) -> Result<Applied> {
+        let _one = held(&self.taking_up);
+        let outcome = self.apply_now();
+        let Some(why) = outcome.as_ref().err().and_then(not_now) else { return outcome };
+        let remark = format!("the config is not taken up yet, what the log holds counts until then: {why}");
+        tracing::warn!("{remark}");
+        *held(&self.waits) = Some(why);
+        Ok(Applied { position: self.journal.head().last, changed: 0, remarks: vec![remark] })
+    }
+
+    /// Takes up what waits since the start as soon as the log takes events. Ends when nothing waits.
+    pub(crate) async fn until_taken_up(self: Arc<Self>) {
+        while self.waits().is_some() {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let this = Arc::clone(&self);
+            if let Err(error) = tokio::task::spawn_blocking(move || this.try_again()).await {
+                return tracing::error!(%error, "taking up the config broke");
+            }
+        }
+    }
+
+    /// Why the config of the start is not taken up yet; none if it is.
+    pub(crate) fn waits(&self) -> Option<String> {
+        held(&self.waits).clone()
+    }
+
+    fn try_again(&self) {
+        let _one = held(&self.taking_up);
+        // A reload may have been first.
+        if self.waits().is_none() || self.journal.refusal().is_some() {
+            return;
+        }
+        let outcome = self.apply_now();
+        let (waits, refused) = match &outcome {
+            Ok(applied) => {
+                tracing::info!(changed = applied.changed, "the config is taken up now: the log takes events again");
+                applied.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+                (None, None)
+            }
+            Err(error) => match not_now(error) {
+                Some(why) => (Some(why), None),
+                None => {
+                    tracing::error!("the config was not taken up: {error:#}");
+                    (None, Some(format!("{error:#}")))
+                }
+            },
+        };
+        *held(&self.waits) = waits;
+        *held(&self.refused) = refused;
+    }
+
+    fn apply_now(&self) -> Result<Applied> {
         let config = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
         self.apply_this(&config)
     }
@@ -70,17 +130,20 @@ impl Applier {
     /// Reads the file again and takes it up; the old config stays if anything is wrong with it.
     ///
     /// # Errors
-    /// There is no file, it is wrong, or as `apply`.
+    /// There is no file, it is wrong, it does not fit the inventory, or the log does not take events.
     pub(crate) fn reload(&self) -> Result<Applied> {
+        let _one = held(&self.taking_up);
         let outcome = self.read_again();
-        let refused = outcome.as_ref().err().map(|error| format!("{error:#}"));
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        *held(&self.refused) = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        if outcome.is_ok() {
+            *held(&self.waits) = None;
+        }
         outcome
     }
 
     /// Why the file as it is now does not count; none if it does.
     pub(crate) fn refused(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.refused).clone()
     }
 
     fn read_again(&self) -> Result<Applied> {
@@ -135,4 +198,14 @@ impl Applier {
         }
         Err(anyhow!("others changed the configuration {TRIES} times in a row while it was taken up: try again"))
     }
+}
+
+/// What the log says if it is only for now that it takes nothing.
+fn not_now(error: &anyhow::Error) -> Option<String> {
+    let error = error.downcast_ref::<Error>().filter(|error| error.kind() == ErrorKind::Unavailable)?;
+    Some(error.to_string())
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

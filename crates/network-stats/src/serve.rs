@@ -48,7 +48,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let url = listen::url(&decided.listen, &listeners, if tls.is_some() { "https" } else { "http" })?;
     let core = Core::open(&data, decided.floor)?;
     let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
-    let applied = applier.apply()?;
+    let applied = applier.apply_at_start()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
     let mut collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), gateway: None };
@@ -88,6 +88,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let api = Api::new(context);
     let mut door = tokio::spawn(api.serve(listeners, until(stopping)));
     drop(running);
+    runtime.spawn(Arc::clone(&applier).until_taken_up());
     data.announce(&url, &place_token)?;
     greet(&decided, &url, &core.inventory.current(), &applied, &probes);
 
@@ -252,6 +253,10 @@ fn context(
         report.problems.extend(for_report.refused().map(|why| ProblemReport {
             message: format!("the config file was not taken up, the old one counts on: {why}"),
             fix: Some("mend the file and reload again: network-stats config reload".to_owned()),
+        }));
+        report.problems.extend(for_report.waits().map(|why| ProblemReport {
+            message: format!("the config is not taken up yet, what the log holds counts until then: {why}"),
+            fix: Some("it is taken up by itself as soon as the log takes events again".to_owned()),
         }));
         report.problems.extend(seen.as_ref().and_then(Tls::problem).map(|why| ProblemReport {
             message: format!("the new certificate was not taken up, the old one counts on: {why}"),

@@ -93,6 +93,16 @@ impl Product {
 
     /// One request: status and JSON; an error if the product does not answer.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
+        self.ask_with_head(method, path, body).map(|(status, _, json)| (status, json))
+    }
+
+    /// The same with the head of the reply, in small letters.
+    pub(crate) fn ask_with_head(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> std::io::Result<(u16, String, Value)> {
         let authority = self.url.trim_start_matches("http://");
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut stream = TcpStream::connect(authority)?;
@@ -108,8 +118,9 @@ impl Product {
         let cut = || std::io::Error::other(format!("a cut reply: {reply:?}"));
         let (head, body) = reply.split_once("\r\n\r\n").ok_or_else(cut)?;
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut)?;
-        assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "the test's client reads plain replies only");
-        Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        let small = head.to_ascii_lowercase();
+        assert!(!small.contains("transfer-encoding"), "the test's client reads plain replies only");
+        Ok((status, small, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
     /// What GET answers with 200.
