@@ -16,6 +16,8 @@ pub const MAX_LINGER: Duration = Duration::from_secs(1);
 pub const MAX_PACKETS: u16 = 1_000;
 /// Bursts in the air in one engine.
 pub const MAX_BURSTS: usize = 1 << 20;
+/// Calls of the Windows ICMP helper under way at once, a thread each; further packets wait their turn and are flagged.
+pub const MAX_HELPER_CALLS: usize = 256;
 /// Bytes of an HTTP response's head.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Header fields of an HTTP response.

@@ -11,7 +11,11 @@ use netstats_probe::{
 };
 
 fn transports() -> Vec<Arc<dyn IcmpTransport>> {
-    let mut all: Vec<Arc<dyn IcmpTransport>> = vec![Arc::new(SurgeTransport::new())];
+    let mut all: Vec<Arc<dyn IcmpTransport>> = Vec::new();
+    // On Windows the portable engine panics: it asks an unbound raw socket for its address.
+    if !cfg!(windows) {
+        all.push(Arc::new(SurgeTransport::new()));
+    }
     all.extend(Probes::open(&ProbesConfig::default()).icmp().cloned().filter(|icmp| icmp.name() != "surge"));
     all
 }
