@@ -24,6 +24,7 @@ pub(crate) struct App {
     pub(crate) started_at: Timestamp,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
+    pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -39,6 +40,7 @@ impl App {
             started_at,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             exports: Arc::new(Semaphore::new(crate::limits::EXPORTS_AT_ONCE)),
+            scrapes: Arc::new(Semaphore::new(1)),
             bodies: Bodies::default(),
             names: Names::default(),
             stopping,
@@ -76,13 +78,16 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::range::Analysis;
     use crate::routes::{
         access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, metrics, outages,
-        remarks, series, what_if,
+        prometheus, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
     let list = limits::MAX_LIST as u64;
     let mut routes: Vec<Route<App>> = vec![
         route(Method::GET, "/api/health", health::show).says("health", "How the product does").gives::<HealthJson>(),
+        route(Method::GET, "/metrics", prometheus::scrape)
+            .says("health", "How the product does and the latest that it measured, for Prometheus")
+            .gives_other(crate::exposition::TEXT),
         route(Method::GET, "/api/openapi.json", docs::openapi)
             .says("server", "This document")
             .for_everybody()

@@ -127,6 +127,8 @@ pub struct Report {
     pub privileges: PrivilegesReport,
     /// What keeps the product from its work, each with what to do. Any of them makes the status `degraded`.
     pub problems: Vec<ProblemReport>,
+    /// Memory of the process that is in RAM; none where the system does not say.
+    pub resident_bytes: Option<u64>,
 }
 
 /// The collector's state.

@@ -39,6 +39,8 @@ pub struct Limits {
     pub socket_write_time: Duration,
     /// Rows of one answer of `GET /api/jobs/{id}/metrics` (`limit` is held to it).
     pub rows: usize,
+    /// Probes (job, destination, kind) of one `GET /metrics`; it says how many are left out.
+    pub scraped_probes: usize,
     /// How long a stop waits for requests under way.
     pub stop_time: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(20),
             socket_write_time: Duration::from_secs(10),
             rows: 100_000,
+            scraped_probes: 50_000,
             stop_time: Duration::from_secs(3),
         }
     }

@@ -12,6 +12,7 @@ use support::{Answer, BOUND, Server, start, start_with};
 /// Who may call each route. A new route has a row here, or the test fails.
 const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/health", "viewer"),
+    ("GET", "/metrics", "viewer"),
     ("GET", "/api/openapi.json", "everybody"),
     ("GET", "/api/destinations", "viewer"),
     ("POST", "/api/destinations", "operator"),

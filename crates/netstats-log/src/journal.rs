@@ -10,12 +10,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use netstats_event::{ChainHash, Draft, Envelope, Event, Position, Timestamp, encode};
 
 use crate::engine::is_config;
-use crate::{Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SeriesKey, SeriesPage, limits};
+use crate::latency::Meter;
+use crate::{
+    AppendLatency, Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SeriesKey, SeriesPage, limits,
+};
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
@@ -90,6 +93,7 @@ struct Request {
     holds_config: bool,
     /// Append only if no config event is after this position.
     unmoved_since: Option<Position>,
+    submitted: Instant,
     slot: Arc<Slot>,
 }
 
@@ -98,6 +102,7 @@ struct Request {
 struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
+    meter: Meter,
 }
 
 #[derive(Default)]
@@ -157,7 +162,7 @@ fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the journal is closed: nothing was appended")
 }
 
-fn commit(log: &dyn Log, group: Vec<Request>) {
+fn commit(log: &dyn Log, meter: &Meter, group: Vec<Request>) {
     let mut drafts = Vec::with_capacity(group.iter().map(|request| request.drafts.len()).sum());
     let mut waiting = Vec::with_capacity(group.len());
     for request in group {
@@ -171,7 +176,7 @@ fn commit(log: &dyn Log, group: Vec<Request>) {
                 request.slot.answer(Err(Error::new(ErrorKind::Conflict, message).at(moved, moved)));
             }
             _ => {
-                waiting.push((request.slot, request.drafts.len() as u64));
+                waiting.push((request.slot, request.submitted, request.drafts.len() as u64));
                 drafts.extend(request.drafts);
             }
         }
@@ -182,14 +187,16 @@ fn commit(log: &dyn Log, group: Vec<Request>) {
     match log.append(&drafts) {
         Ok(appended) => {
             let mut first = appended.first;
-            for (slot, events) in waiting {
+            let done = monotonic();
+            for (slot, submitted, events) in waiting {
+                meter.note(done.saturating_duration_since(submitted));
                 slot.answer(Ok(Appended { first, last: Position(first.0 + events - 1) }));
                 first.0 += events;
             }
         }
         Err(error) => {
             tracing::error!(%error, events = drafts.len(), "an append failed");
-            waiting.into_iter().for_each(|(slot, _)| slot.answer(Err(error.clone())));
+            waiting.into_iter().for_each(|(slot, ..)| slot.answer(Err(error.clone())));
         }
     }
 }
@@ -218,7 +225,7 @@ impl Journal {
         let write = move || {
             let _undertaker = Undertaker(writers_queue.clone());
             while let Some(group) = writers_queue.next_group() {
-                commit(writers_log.as_ref(), group);
+                commit(writers_log.as_ref(), &writers_queue.meter, group);
             }
         };
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(write).map_err(|error| {
@@ -280,6 +287,7 @@ impl Journal {
             holds_config: drafts.iter().any(|draft| is_config(draft.kind)),
             drafts,
             unmoved_since,
+            submitted: monotonic(),
             slot: slot.clone(),
         };
         let mut state = self.queue.lock();
@@ -358,6 +366,18 @@ impl Journal {
         self.log.refusal()
     }
 
+    /// How long batches took from their submission until they were durable, since the journal was opened.
+    #[must_use]
+    pub fn append_latency(&self) -> AppendLatency {
+        self.queue.meter.read()
+    }
+
+    /// Events submitted that no commit has taken up.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.lock().events
+    }
+
     /// The chain's value at a position: it proves every event up to there. None before the first event.
     ///
     /// # Errors
@@ -397,6 +417,12 @@ impl Drop for Journal {
 #[expect(clippy::disallowed_methods, reason = "the journal is where the recorded time is read")]
 fn now() -> Timestamp {
     to_timestamp(SystemTime::now())
+}
+
+/// For how long appends take.
+#[expect(clippy::disallowed_methods, reason = "the journal measures how long its appends take")]
+fn monotonic() -> Instant {
+    Instant::now()
 }
 
 /// Whole milliseconds since 1970; a clock before 1970 gives negative ones.

@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod outages;
+pub(crate) mod prometheus;
 pub(crate) mod range;
 pub(crate) mod remarks;
 pub(crate) mod series;
