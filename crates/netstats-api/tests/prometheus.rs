@@ -124,7 +124,7 @@ async fn past_the_limit_it_says_how_many_probes_are_left_out() {
     server.stop().await;
 }
 
-/// Both formats of a server with a name of what separates words there.
+/// Both formats of a server with a name of what has a meaning there.
 async fn both_formats() -> [String; 2] {
     let server = start_with(|context| {
         context.report = Arc::new(|| Report {
@@ -135,7 +135,7 @@ async fn both_formats() -> [String; 2] {
     })
     .await;
     server.furnish().await;
-    server.send("PATCH", "/api/destinations/one", &json!({"name": "a = {b} \u{fc}, #"})).await.is(200);
+    server.send("PATCH", "/api/destinations/one", &json!({"name": "a \"b\" = {c} \u{fc}"})).await.is(200);
     server.append(vec![ping(1, 1, NOW), lost(1, 2, NOW)]);
     let text = scrape(&server).await;
     let accept = [("accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3")];
@@ -184,7 +184,7 @@ print(json.dumps([[s.name, s.labels, s.value] for family in families for s in fa
         let rtt: Vec<_> = samples.iter().filter(|(name, ..)| name == "network_stats_rtt_seconds").collect();
         let [(_, labels, seconds)] = rtt[..] else { panic!("{rtt:?}") };
         assert_eq!(*seconds, 0.002);
-        let wanted = json!({"destination": "a = {b} \u{fc}, #", "job": "pings", "probe": "ping", "stat": "median",
+        let wanted = json!({"destination": "a \"b\" = {c} \u{fc}", "job": "pings", "probe": "ping", "stat": "median",
             "tags": ""});
         assert_eq!(*labels, wanted, "{format}");
     }
