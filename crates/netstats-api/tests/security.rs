@@ -29,6 +29,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/api/jobs/:id/start", "operator"),
     ("POST", "/api/jobs/:id/stop", "operator"),
     ("GET", "/api/jobs/:id/metrics", "viewer"),
+    ("POST", "/api/what-if", "operator"),
     ("GET", "/api/annotations", "viewer"),
     ("POST", "/api/annotations", "operator"),
     ("GET", "/api/annotations/:id", "viewer"),
