@@ -24,7 +24,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 use netstats_event::{Draft, Envelope, Position, Record, Timestamp};
 
 use crate::engine::{check_batch, check_range, envelope, is_config};
-use crate::files::rfc3339;
+use crate::files::{rfc3339, sync_folder};
 use crate::head::HeadFile;
 use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
@@ -780,7 +780,12 @@ impl Shared {
         let mut manifest = self.manifest.lock().expect(UNPOISONED);
         let mut changed = manifest.clone();
         let keyspaces = self.folder.join("fjall").join("keyspaces");
-        changed.dropping.retain(|number| keyspaces.join(number.to_string()).exists());
+        let is_there = |number: &u64| keyspaces.join(number.to_string()).exists();
+        let (there, gone): (Vec<u64>, Vec<u64>) = manifest.dropping.iter().partition(|number| is_there(number));
+        // Durable before it is no longer named: a power cut could bring half of a keyspace back, which looks like damage.
+        if !gone.is_empty() && sync_folder(&keyspaces).is_ok() {
+            changed.dropping = there;
+        }
         change(&mut changed);
         changed.save(&self.folder)?;
         *manifest = changed;

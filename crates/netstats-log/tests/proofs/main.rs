@@ -8,6 +8,10 @@ mod damage;
 mod kill;
 #[cfg(target_os = "linux")]
 mod power_cut;
+#[cfg(target_os = "linux")]
+mod recorder;
 mod support;
 #[cfg(target_os = "linux")]
 mod syscalls;
+#[cfg(target_os = "linux")]
+mod torn;

@@ -36,7 +36,11 @@ impl Random {
     pub(crate) fn new() -> Self {
         let given = std::env::var("NETSTATS_SEED").ok();
         let seed = given.map_or_else(|| u64::from(std::process::id()), |text| text.parse().expect("a whole number"));
-        Self { seed, state: (seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+        Self::of(seed)
+    }
+
+    pub(crate) fn of(seed: u64) -> Self {
+        Self { seed, state: (seed.wrapping_mul(2) | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) }
     }
 
     pub(crate) fn below(&mut self, end: u64) -> u64 {
