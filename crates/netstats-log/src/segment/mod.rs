@@ -18,6 +18,8 @@ mod build;
 mod cache;
 mod column;
 mod format;
+#[cfg(test)]
+mod mutated;
 mod page;
 mod read;
 
