@@ -14,7 +14,7 @@ use super::{Builder, Cache, Segment, SeriesKey};
 use crate::{ReadLimit, StoreId};
 
 const MUTATIONS: u64 = 5_000;
-const COPIES: u64 = 4;
+const COPIES: u64 = 2;
 
 /// A segment with every kind of event in it, some times.
 fn golden() -> Vec<u8> {

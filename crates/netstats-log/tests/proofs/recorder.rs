@@ -7,7 +7,7 @@
 //! - Written bytes that no sync covers are kept or not, sector by sector (512 bytes, or blocks of 4 KiB), in any order:
 //!   a sector holds what it held after any one of the writes since the last sync. A sector itself is never torn.
 //! - A file that grew has grown up to the last sector that was kept, or as far as was written, with zeros in between.
-//! - `fsync` of a file keeps its bytes, length and name; `fdatasync` the same but a new name; of a folder its names.
+//! - `fsync` of a file keeps its bytes, length and name; `fdatasync` too, but not what a rename called it; of a folder its names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
