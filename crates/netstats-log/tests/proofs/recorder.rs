@@ -2,12 +2,13 @@
 //! leave of it.
 //!
 //! # What a cut may leave
-//! - Names and lengths set (create, rename, remove, `set_len`) are kept in order up to some moment, as a journaling file
-//!   system does (ext4, xfs); or, harsher, each one that no sync covers is kept or forgotten by itself.
+//! - Names and lengths set (create, rename, remove, `set_len`) are kept in order up to some moment, as journaling file
+//!   systems do (ext4, xfs); or, harsher, each one that no sync covers is kept or forgotten by itself.
 //! - Written bytes that no sync covers are kept or not, sector by sector (512 bytes, or blocks of 4 KiB), in any order:
 //!   a sector holds what it held after any one of the writes since the last sync. A sector itself is never torn.
 //! - A file that grew has grown up to the last sector that was kept, or as far as was written, with zeros in between.
-//! - `fsync` of a file keeps its bytes, length and name; `fdatasync` too, but not what a rename called it; of a folder its names.
+//! - `fsync` of a file keeps its bytes, length and name; `fdatasync` too, but not what a rename called it; `fsync` of a
+//!   folder keeps its names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};

@@ -137,6 +137,4 @@ impl Fault {
 }
 
 #[cfg(test)]
-mod mutated;
-#[cfg(test)]
 mod tests;
