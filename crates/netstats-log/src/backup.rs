@@ -41,13 +41,15 @@ pub struct Backup {
 ///
 /// # Errors
 /// Invalid: `to` holds a backup of another log. Corrupt: the log does not hold what was acknowledged, or not the history
-/// that the backup has. Unavailable: the disk, or another backup is under way.
+/// that the backup has. Unavailable: the disk, or another backup of this log or into `to` is under way.
 pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
     let manifest = Manifest::load(folder)?.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("there is no log in {}", folder.display())).in_file(folder)
     })?;
     fs::create_dir_all(to).map_err(|error| unusable(to, error))?;
-    let _lock = lock(&to.join("lock"))?;
+    let _target = lock(&to.join("lock"), "into")?;
+    // One at a time: what is in the scratch folder then is of a backup that was cut off, and goes.
+    let _source = lock(&folder.join("backup.lock"), "of the log in")?;
     let before = load(to)?;
     if let Some((store, _)) = before.filter(|(store, _)| *store != manifest.store) {
         let message = format!(
@@ -71,12 +73,7 @@ pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
         tries += 1;
         remove_unfinished(to, before.last)?;
         let mut writer = Files { folder: to, before, file: None, meets: before.last == 0 };
-        let report = salvage(
-            folder,
-            &format!("scratch-backup-{}", std::process::id()),
-            &mut |record| writer.push(record),
-            &mut |_| Ok(()),
-        )?;
+        let report = salvage(folder, "scratch-backup", &mut |record| writer.push(record), &mut |_| Ok(()))?;
         let is_whole = report.is_whole() && report.acknowledged.is_none_or(|last| last <= report.prefix.last);
         if !is_whole && tries < TRIES {
             continue;
@@ -164,13 +161,15 @@ pub fn restore(from: &Path, folder: &Path, to: Option<Position>, until: Option<T
     Ok(done)
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+/// Held while it lives, by a process that lives.
+fn lock(path: &Path, of: &str) -> Result<File, Error> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(|error| unusable(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let message = format!("another backup into {} is under way", path.display());
+            let folder = path.parent().unwrap_or(path).display();
+            let message = format!("another backup {of} {folder} is under way: try again when it is done");
             Err(Error::new(ErrorKind::Unavailable, message).in_file(path))
         }
         Err(TryLockError::Error(error)) => Err(unusable(path, error)),

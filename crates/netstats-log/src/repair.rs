@@ -295,12 +295,19 @@ fn copy_store(from: &Path, to: &Path) -> io::Result<()> {
             (entry.path(), to.join(entry.file_name()))
         };
         let is_table = path.parent().is_some_and(|folder| folder.ends_with("tables"));
-        if path.is_dir() {
-            copy_store(&path, &target)?;
+        let copied = if path.is_dir() {
+            copy_store(&path, &target)
         } else if path.extension().is_some_and(|extension| extension == "jnl") {
-            File::create(&target)?;
+            File::create(&target).map(drop)
         } else if !is_table || fs::hard_link(&path, &target).is_err() {
-            fs::copy(&path, &target)?;
+            fs::copy(&path, &target).map(drop)
+        } else {
+            Ok(())
+        };
+        match copied {
+            // A running product has dropped it meanwhile: what it held is in a newer file, or missed as a hole.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {}
+            copied => copied?,
         }
     }
     Ok(())

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use netstats_event::{Draft, Kind, Position, Timestamp};
@@ -24,6 +25,15 @@ fn open(path: &Path) -> FjallLog {
     FjallLog::open_with(path, LogOptions { epoch_events: 200, ..LogOptions::default() }).unwrap()
 }
 
+/// Ends the writer when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn backups_under_load_grow_and_each_restores_to_the_same_records() {
     let folder = tempfile::tempdir().unwrap();
@@ -32,6 +42,8 @@ fn backups_under_load_grow_and_each_restores_to_the_same_records() {
     log.append(&drafts(0)).unwrap();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also when this thread panics: the writer must not go on for ever.
+        let _over = Over(&is_over);
         scope.spawn(|| {
             let mut seed = 1;
             while !is_over.load(Ordering::Relaxed) {
@@ -56,7 +68,6 @@ fn backups_under_load_grow_and_each_restores_to_the_same_records() {
                 log.read(Position(1), limit).unwrap()[..done.head.last as usize]
             );
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     assert!(
         fs::read_dir(&path).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("scratch"))
@@ -100,4 +111,111 @@ fn a_backup_of_another_log_or_of_another_history_is_left_alone() {
     open(&two).append(&drafts(2)).unwrap();
     assert_eq!(backup(&two, &kept).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(backup(&folder.path().join("none"), &kept).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+const CHILD: &str = "NETSTATS_TEST_BACKUP_CHILD";
+
+/// The process that is killed: in it this is all there is to do.
+#[test]
+fn a_backup_in_a_process_of_its_own() {
+    let Some(folder) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
+    backup(&folder.join("log"), &folder.join("kept")).unwrap();
+}
+
+fn child(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_backup_in_a_process_of_its_own"])
+        .env(CHILD, folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Kills the child as soon as `is_so`; false if it was done before.
+fn killed_when(mut child: Child, is_so: impl Fn() -> bool) -> bool {
+    let is_cut = loop {
+        if child.try_wait().unwrap().is_some() {
+            break false;
+        }
+        if is_so() {
+            child.kill().unwrap();
+            break !child.wait().unwrap().success();
+        }
+        std::thread::yield_now();
+    };
+    is_cut
+}
+
+fn scratch(log: &Path) -> bool {
+    fs::read_dir(log).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("scratch"))
+}
+
+#[test]
+fn a_backup_that_is_killed_leaves_the_former_one_whole_and_the_next_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, kept) = (folder.path().join("log"), folder.path().join("kept"));
+    let log = FjallLog::open_with(&path, LogOptions { epoch_events: 2_000, ..LogOptions::default() }).unwrap();
+    let append = |rounds: std::ops::Range<u64>| {
+        for round in rounds {
+            let batch: Vec<Draft> = (0..100).flat_map(|part| drafts(round * 100 + part)).collect();
+            log.append(&batch).unwrap();
+        }
+    };
+    append(0..3);
+    let mut before = backup(&path, &kept).unwrap().head;
+    let (new, named) = (kept.join("records.new"), kept.join("BACKUP"));
+    let written = |bytes: u64| fs::metadata(&new).is_ok_and(|file| file.len() >= bytes);
+    let points: [(&str, Box<dyn Fn() -> bool>); 4] = [
+        ("the store is linked", Box::new(|| scratch(&path))),
+        ("records are written", Box::new(|| written(1))),
+        ("more are written", Box::new(|| written(500_000))),
+        ("nearly all are written", Box::new(|| written(1_500_000))),
+    ];
+    let (mut cut, mut next) = (0, 3);
+    for (name, is_so) in &points {
+        append(next..next + 4);
+        next += 4;
+        let told = fs::read(&named).unwrap();
+        if !killed_when(child(folder.path()), is_so) {
+            before = backup(&path, &kept).unwrap().head;
+            continue;
+        }
+        cut += 1;
+        assert_eq!(fs::read(&named).unwrap(), told, "{name}: it says what it holds, not what it did not finish");
+        let target = folder.path().join(name.replace(' ', "-"));
+        let restored = restore(&kept, &target, None, None).unwrap();
+        assert_eq!((restored.head, restored.damaged_at), (before, None), "{name}: the former state is whole");
+        let done = backup(&path, &kept).unwrap();
+        assert_eq!(done.head, log.head(), "{name}");
+        assert!(!scratch(&path), "{name}: what the killed one left is gone");
+        assert!(!new.exists(), "{name}");
+        before = done.head;
+    }
+    assert!(cut >= 2, "{cut} backups were killed in the middle: the log of this test is too small");
+
+    // Cut off between the last file and the word of it.
+    let told = fs::read(&named).unwrap();
+    append(next..next + 1);
+    backup(&path, &kept).unwrap();
+    fs::write(&named, told).unwrap();
+    let done = backup(&path, &kept).unwrap();
+    assert_eq!((done.head, done.added), (log.head(), 1_000));
+    let target = folder.path().join("all");
+    assert_eq!(restore(&kept, &target, None, None).unwrap().head, log.head());
+    assert!(verify(&open(&target), NonZero::<usize>::MIN).unwrap().is_whole());
+}
+
+#[test]
+fn one_backup_of_a_log_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    open(&path).append(&drafts(1)).unwrap();
+    backup(&path, &folder.path().join("kept")).unwrap();
+    let held = fs::File::open(path.join("backup.lock")).unwrap();
+    held.try_lock().unwrap();
+    let refused = backup(&path, &folder.path().join("other")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.to_string().contains("another backup of the log in"), "{refused}");
+    drop(held);
+    backup(&path, &folder.path().join("other")).unwrap();
 }
