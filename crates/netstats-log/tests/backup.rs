@@ -131,9 +131,11 @@ fn child(folder: &Path) -> Child {
         .unwrap()
 }
 
+type Condition<'a> = Box<dyn Fn() -> bool + 'a>;
+
 /// Kills the child as soon as `is_so`; false if it was done before.
 fn killed_when(mut child: Child, is_so: impl Fn() -> bool) -> bool {
-    let is_cut = loop {
+    loop {
         if child.try_wait().unwrap().is_some() {
             break false;
         }
@@ -142,8 +144,7 @@ fn killed_when(mut child: Child, is_so: impl Fn() -> bool) -> bool {
             break !child.wait().unwrap().success();
         }
         std::thread::yield_now();
-    };
-    is_cut
+    }
 }
 
 fn scratch(log: &Path) -> bool {
@@ -165,7 +166,7 @@ fn a_backup_that_is_killed_leaves_the_former_one_whole_and_the_next_goes_on() {
     let mut before = backup(&path, &kept).unwrap().head;
     let (new, named) = (kept.join("records.new"), kept.join("BACKUP"));
     let written = |bytes: u64| fs::metadata(&new).is_ok_and(|file| file.len() >= bytes);
-    let points: [(&str, Box<dyn Fn() -> bool>); 4] = [
+    let points: [(&str, Condition<'_>); 4] = [
         ("the store is linked", Box::new(|| scratch(&path))),
         ("records are written", Box::new(|| written(1))),
         ("more are written", Box::new(|| written(500_000))),
