@@ -3,45 +3,14 @@
 #![allow(missing_docs, reason = "a program of its own")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench times and tells")]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use netstats_event::{
-    ClockSource, DestinationId, Draft, Echo, JobId, Kind, PingMeasured, Position, Rtt, SampleFlags, SampleHead,
-    Timestamp, Transport, encode,
-};
+use netstats_bench::{DESTINATIONS, burst};
+use netstats_event::{DestinationId, Draft, JobId, Kind, Position, Timestamp};
 use netstats_log::{FjallLog, Log, LogOptions, ReadLimit, SeriesKey};
 
-const DESTINATIONS: u64 = 100;
 const BATCH: u64 = 10;
 const APPENDS: u64 = 20_000;
-const START_MS: i64 = 1_795_000_000_000;
-
-fn burst(number: u64) -> Draft {
-    let rtt = |i: u64| Echo::Reply(Rtt::from_micros(12_000 + (number * 7_919 + i * 104_729) as u32 % 1_500));
-    let slot_ms = START_MS + (number / DESTINATIONS * 60_000) as i64;
-    let event = PingMeasured {
-        head: SampleHead {
-            job: JobId(1),
-            destination: DestinationId((number % DESTINATIONS) as u32),
-            slot_at: Timestamp::from_millis(slot_ms),
-            lateness_us: (number * 31 % 900) as u32,
-            flags: SampleFlags::default(),
-        },
-        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, (number % DESTINATIONS) as u8)),
-        transport: Transport::IcmpDatagram,
-        clock: ClockSource::Kernel,
-        payload_bytes: 56,
-        spacing_ms: 100,
-        timeout_ms: 2_000,
-        echoes: (0..10).map(rtt).collect(),
-        ttl: Some(57),
-        duplicates: 0,
-        reordered: 0,
-        bad_replies: 0,
-    };
-    encode(&event.into(), Timestamp::from_millis(slot_ms + 915)).unwrap()
-}
 
 /// Appends small batches one after the other; how long each took, sorted.
 fn appends(log: &FjallLog) -> Vec<Duration> {

@@ -1,7 +1,48 @@
 //! Criterion benches of the hot paths; see `docs/PERFORMANCE.md`.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+
+use netstats_event::{
+    ClockSource, DestinationId, Draft, Echo, JobId, PingMeasured, Rtt, SampleFlags, SampleHead, Timestamp, Transport,
+    encode,
+};
+
+/// Destinations of [`burst`].
+pub const DESTINATIONS: u64 = 100;
+const START_MS: i64 = 1_795_000_000_000;
+
+/// The recorded outcome of a ping of ten echoes: one of the [`DESTINATIONS`] after the other, each every minute, with
+/// times that differ as much as in the field.
+///
+/// # Panics
+/// Never: the event is one that can be recorded.
+#[must_use]
+pub fn burst(number: u64) -> Draft {
+    let rtt = |i: u64| Echo::Reply(Rtt::from_micros(12_000 + (number * 7_919 + i * 104_729) as u32 % 1_500));
+    let slot_ms = START_MS + (number / DESTINATIONS * 60_000) as i64;
+    let event = PingMeasured {
+        head: SampleHead {
+            job: JobId(1),
+            destination: DestinationId((number % DESTINATIONS) as u32),
+            slot_at: Timestamp::from_millis(slot_ms),
+            lateness_us: (number * 31 % 900) as u32,
+            flags: SampleFlags::default(),
+        },
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, (number % DESTINATIONS) as u8)),
+        transport: Transport::IcmpDatagram,
+        clock: ClockSource::Kernel,
+        payload_bytes: 56,
+        spacing_ms: 100,
+        timeout_ms: 2_000,
+        echoes: (0..10).map(rtt).collect(),
+        ttl: Some(57),
+        duplicates: 0,
+        reordered: 0,
+        bad_replies: 0,
+    };
+    encode(&event.into(), Timestamp::from_millis(slot_ms + 915)).expect("an event within every limit")
+}
 
 /// A client that keeps its connection.
 #[derive(Debug)]
