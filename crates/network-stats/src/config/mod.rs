@@ -137,4 +137,6 @@ impl Fault {
 }
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;
