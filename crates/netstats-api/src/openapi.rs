@@ -24,7 +24,8 @@ use crate::problem::ProblemJson;
 use crate::route::{Route, Table};
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
+    ("files", "Files to take away: reports and rows"),
     ("health", "How the product does"),
     ("destinations", "What is measured"),
     ("jobs", "What to measure, how often, when"),

@@ -111,7 +111,7 @@ async fn an_outage_has_its_cause_and_the_last_good_path() {
     let analytics = server.get("/api/destinations/1/analytics?start_time=now-3h").await.is(200);
     let availability = &analytics["availability"];
     assert_eq!((&availability["outages"], &availability["longest_outage_s"]), (&json!(1), &json!(600.0)));
-    assert_eq!(availability["down_s"], 600);
+    assert_eq!(availability["down_s"], 600.0);
     // While it lasts it has no end.
     server.append((0..2).map(|i| burst(2, NOW - MINUTE + i, &[0; 3])).collect());
     let outages = server.get("/api/outages?destination=two").await.is(200);
