@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use netstats_event::SamplesLost;
 use netstats_inventory::InventoryHandle;
 use netstats_log::Journal;
 use netstats_probe::Probes;
@@ -73,7 +74,9 @@ impl Collector {
 
     /// Stops: no new slot, cuts what runs, records it, waits at most 3 s for the journal. Blocks: call it from a thread
     /// that may. `reason` goes into `collector_stopped`. A second call does nothing more.
-    pub fn stop(&self, reason: &str) {
+    ///
+    /// Returns what the journal has not taken by then; it is not recorded any more.
+    pub fn stop(&self, reason: &str) -> Option<SamplesLost> {
         self.stop.send_if_modified(|stop| {
             let is_first = stop.is_none();
             if is_first {
@@ -83,8 +86,11 @@ impl Collector {
         });
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(ended.recv_timeout(STOP_WITHIN), Err(std::sync::mpsc::RecvTimeoutError::Timeout)) {
-            let unrecorded = self.status().unrecorded;
-            tracing::error!(unrecorded, "the collector did not end in time: the journal does not take its last events");
+            let lost = recorder::leave_off(&self.shared.recording);
+            let events = lost.as_ref().map_or(0, |lost| lost.count);
+            tracing::error!(events, "the collector did not end in time: the journal did not take its last events");
+            return lost;
         }
+        None
     }
 }

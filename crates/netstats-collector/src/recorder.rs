@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use netstats_event::{Event, MAX_TEXT_CHARS, SamplesLost};
+use netstats_event::{Event, MAX_TEXT_CHARS, SamplesLost, Timestamp};
 use netstats_log::{ErrorKind, Journal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -16,6 +16,12 @@ pub(crate) struct Recording {
     pub(crate) unrecorded: usize,
     pub(crate) dropped: u64,
     pub(crate) problem: Option<String>,
+    /// What was given up and is not yet in the log.
+    lost: Option<SamplesLost>,
+    /// Since when the journal refuses.
+    refused_since: Option<Timestamp>,
+    /// What is not recorded by now is not any more.
+    is_over: bool,
 }
 
 pub(crate) type Shared = Arc<Mutex<Recording>>;
@@ -45,6 +51,9 @@ async fn record_with(
         while let Ok(event) = events.try_recv() {
             ring.push_back(event);
         }
+        if shared.lock().unwrap_or_else(PoisonError::into_inner).is_over {
+            return;
+        }
         is_open = !(events.is_closed() && events.is_empty());
         let excess = ring.len().saturating_sub(max_unrecorded);
         let given_up = ring.drain(..excess).count() as u64;
@@ -64,7 +73,7 @@ async fn record_with(
             Err(error) if error.kind() == ErrorKind::Invalid => dropped += one_by_one(&journal, &mut ring, count).await,
             Err(error) => problem = Some(format!("samples cannot be recorded: {error}")),
         }
-        let is_refused = tell(&shared, ring.len(), dropped, problem);
+        let is_refused = tell(&shared, ring.len(), dropped, problem, lost.as_ref());
         if is_refused {
             tokio::time::sleep(RETRY_AFTER).await;
         }
@@ -79,21 +88,39 @@ fn give_up(lost: &mut Option<SamplesLost>, count: u64, shared: &Shared) {
     let now = Reading::now().wall.to_whole_millis();
     let why = || {
         let told = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = told.problem.clone().unwrap_or_else(|| "more came at once than can be kept".to_owned());
-        why.chars().take(MAX_TEXT_CHARS).collect()
+        reason(told.problem.as_deref().unwrap_or("more came at once than can be kept"))
     };
     let lost = lost.get_or_insert_with(|| SamplesLost { count: 0, from: now, to: now, reason: why() });
     (lost.count, lost.to) = (lost.count + count, now);
 }
 
+fn reason(why: &str) -> String {
+    why.chars().take(MAX_TEXT_CHARS).collect()
+}
+
+/// Ends the recording as it is: what the journal has not taken; none if it has taken everything.
+pub(crate) fn leave_off(shared: &Shared) -> Option<SamplesLost> {
+    let now = Reading::now().wall.to_whole_millis();
+    let mut told = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    told.is_over = true;
+    let kept = told.unrecorded as u64;
+    let count = kept + told.lost.as_ref().map_or(0, |lost| lost.count);
+    let from = told.lost.as_ref().map(|lost| lost.from).or(told.refused_since).unwrap_or(now);
+    let why = reason(told.problem.as_deref().unwrap_or("the log did not take them before the stop"));
+    (count > 0).then_some(SamplesLost { count, from: from.min(now), to: now, reason: why })
+}
+
 /// Updates what the status shows; true if the journal refuses.
-fn tell(shared: &Shared, unrecorded: usize, dropped: u64, problem: Option<String>) -> bool {
+fn tell(shared: &Shared, unrecorded: usize, dropped: u64, problem: Option<String>, lost: Option<&SamplesLost>) -> bool {
+    let now = Reading::now().wall.to_whole_millis();
     let mut told = shared.lock().unwrap_or_else(PoisonError::into_inner);
     if let (None, Some(problem)) = (&told.problem, &problem) {
         tracing::error!(problem, "samples are kept in memory until the journal takes them");
     }
     told.unrecorded = unrecorded;
     told.dropped += dropped;
+    told.lost = lost.cloned();
+    told.refused_since = problem.as_ref().map(|_| told.refused_since.unwrap_or(now));
     told.problem = problem;
     told.problem.is_some()
 }
@@ -188,6 +215,7 @@ mod tests {
         until(|told| told.problem.as_ref().is_some_and(|problem| problem.contains("disk is full"))).await;
         (5..12).for_each(|number| send.send(sample(number)).unwrap());
         until(|told| told.dropped == 7 && told.unrecorded == 5).await;
+        let since = shared.lock().unwrap().refused_since.unwrap();
         log.is_full.store(false, Ordering::SeqCst);
         drop(send);
         recorder.await.unwrap();
@@ -197,6 +225,28 @@ mod tests {
         assert_eq!(lost.count, 7);
         assert!(lost.reason.contains("disk is full") && lost.from <= lost.to, "{lost:?}");
         assert_eq!(found[1..], (7..12).map(sample).collect::<Vec<_>>());
+        assert!(since <= lost.to, "{lost:?}");
         assert_eq!(shared.lock().unwrap().dropped, 7);
+        assert_eq!(leave_off(&shared), None, "everything was told");
+    }
+
+    #[tokio::test]
+    async fn what_a_stop_leaves_unrecorded_is_counted_and_not_recorded_later() {
+        let log = Arc::new(Full::default());
+        log.is_full.store(true, Ordering::SeqCst);
+        let journal = Journal::open(log.clone()).unwrap();
+        let (send, events) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Shared::default();
+        let recorder = tokio::spawn(record_with(journal.clone(), events, shared.clone(), 3));
+        (0..5).for_each(|number| send.send(sample(number)).unwrap());
+        while shared.lock().unwrap().unrecorded != 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let lost = leave_off(&shared).unwrap();
+        assert_eq!(lost.count, 5, "two given up, three kept");
+        assert!(lost.reason.contains("disk is full") && lost.from <= lost.to, "{lost:?}");
+        log.is_full.store(false, Ordering::SeqCst);
+        recorder.await.unwrap();
+        assert_eq!(journal.head().last, 0, "what was told as lost does not come after all");
     }
 }

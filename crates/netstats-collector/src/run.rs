@@ -54,7 +54,7 @@ impl Shared {
         status.lateness_p50_us = quantile(500);
         status.lateness_p95_us = quantile(950);
         status.lateness_p99_us = quantile(990);
-        let Recording { unrecorded, dropped, problem } =
+        let Recording { unrecorded, dropped, problem, .. } =
             self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (status.unrecorded, status.dropped) = (unrecorded, dropped);
         status.problems.extend(problem);

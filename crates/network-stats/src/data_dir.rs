@@ -7,6 +7,7 @@
 //!   token     what lets the other commands in, new at each start
 //!   log/      the event log (ground state)
 //!   secrets/  secrets that jobs name, one file each
+//!   unrecorded  what the last stop could not record, until the log says so
 //!   views/    the views (derived, may be deleted while the product is not running)
 //! ```
 
@@ -61,6 +62,11 @@ impl DataDir {
     /// Where secrets are that jobs name: one file each. Not part of the log, and deletable.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.path.join("secrets")
+    }
+
+    /// What the last stop could not record.
+    pub(crate) fn unrecorded(&self) -> PathBuf {
+        self.path.join("unrecorded")
     }
 
     pub(crate) fn views(&self) -> PathBuf {

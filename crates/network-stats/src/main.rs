@@ -19,6 +19,7 @@ mod gateway;
 mod listen;
 mod log_command;
 mod logging;
+mod lost;
 mod maintain;
 mod paths;
 mod replay;

@@ -20,6 +20,7 @@ use crate::ask::say;
 use crate::config::ServerLimits;
 use crate::core::Core;
 use crate::data_dir::DataDir;
+use crate::lost::Lost;
 use crate::settings::Decided;
 use crate::signal::{Signal, Signals};
 use crate::{exit, gateway, listen, logging};
@@ -49,6 +50,8 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let core = Core::open(&data, decided.floor)?;
     let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
     let applied = applier.apply_at_start()?;
+    let lost = Arc::new(Lost::new(data.unrecorded(), Arc::clone(&core.journal)));
+    lost.record();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
     let mut collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), gateway: None };
@@ -89,6 +92,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let mut door = tokio::spawn(api.serve(listeners, until(stopping)));
     drop(running);
     runtime.spawn(Arc::clone(&applier).until_taken_up());
+    runtime.spawn(Arc::clone(&lost).until_recorded());
     data.announce(&url, &place_token)?;
     greet(&decided, &url, &core.inventory.current(), &applied, &probes);
 
@@ -99,7 +103,8 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     if outcome.is_ok() {
         let _ = runtime.block_on(door);
     }
-    collector.stop(if outcome.is_ok() { "signal" } else { "error: the door broke" });
+    let unrecorded = collector.stop(if outcome.is_ok() { "signal" } else { "error: the door broke" });
+    unrecorded.into_iter().for_each(|events| lost.note(events));
     core.close();
     data.withdraw();
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use disk::{Disk, MIB};
 use serde_json::{Value, json};
-use support::{PATIENCE, Product};
+use support::{PATIENCE, Product, run, said};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 const ROWS: &str = "/api/jobs/this-machine/metrics";
@@ -165,4 +165,36 @@ fn a_start_below_the_floor_is_read_only_and_takes_the_config_up_when_there_is_ro
     product.until("/api/destinations", |list| has(list, "declared"));
     product.until("/api/health", |health| !problem_with(health, "not taken up"));
     assert_eq!(product.stop().0.code(), Some(0));
+}
+
+#[test]
+fn what_a_stop_cannot_record_is_told_in_the_log_when_there_is_room() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    let (_folder, config) = config();
+    let product = start(&disk, &config);
+    product.until(ROWS, |rows| !rows.as_array().unwrap().is_empty());
+    let hog = disk.fill(BELOW);
+    product.until("/api/health", |health| health["collector"]["unrecorded"].as_u64() >= Some(2));
+    assert_eq!(product.stop().0.code(), Some(0));
+    let data = disk.path().join("data");
+    let note = data.join("unrecorded");
+    assert!(note.exists());
+
+    let product = start(&disk, &config);
+    product.get("/api/health");
+    assert!(note.exists(), "it waits for the log");
+    hog.make_room();
+    let end = Instant::now() + PATIENCE;
+    while note.exists() {
+        assert!(Instant::now() < end, "it is not recorded");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(product.stop().0.code(), Some(0));
+    let settings = ["--data-dir", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let dumped = run(&[&["log", "dump", "--json", "--kind", "samples_lost"][..], &settings].concat());
+    let lines: Vec<Value> =
+        String::from_utf8_lossy(&dumped.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [line] = lines.as_slice() else { panic!("{}", said(&dumped)) };
+    assert!(line["data"]["count"].as_u64() >= Some(2), "{line}");
+    assert!(line["data"]["reason"].as_str().unwrap().contains("read-only"), "{line}");
 }
