@@ -25,12 +25,12 @@ use crate::route::{Route, Table};
 
 /// The groups of routes, in the order in which they are shown.
 const TAGS: [(&str, &str); 13] = [
-    ("files", "Files to take away: reports and rows"),
     ("health", "How the product does"),
     ("destinations", "What is measured"),
     ("jobs", "What to measure, how often, when"),
     ("samples", "What was measured"),
     ("analysis", "What the samples say"),
+    ("files", "Files to take away: reports and rows"),
     ("annotations", "Remarks on moments and spans of time"),
     ("maintenance", "Planned windows"),
     ("accounting", "How availability is accounted for"),
