@@ -129,7 +129,15 @@ async fn an_answer_is_timed_by_the_best_clock_and_kept_whole() {
     );
     assert_eq!((sample.server, sample.attempts, sample.is_expected), (Some(server.to_string()), 1, true));
     if cfg!(target_os = "linux") {
-        assert_ne!(sample.clock, ClockSource::User);
+        // The kernel begins to stamp a moment after it was asked to: the first answers may be too early for it.
+        let mut clock = sample.clock;
+        for _ in 0..50 {
+            if clock != ClockSource::User {
+                break;
+            }
+            clock = look_up(server, "www.example", DnsOptions::default()).await.clock;
+        }
+        assert_ne!(clock, ClockSource::User);
     }
     let both = DnsOptions { record_types: vec!["A".into(), "AAAA".into()], ..DnsOptions::default() };
     let sample = look_up(server, "www.example", both).await;

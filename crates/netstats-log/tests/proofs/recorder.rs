@@ -26,6 +26,9 @@ use fuser::{
 
 use crate::support::Random;
 
+/// The rules under which names that no sync covers come back one by one, in any order.
+pub(crate) const NAMES_ONE_BY_ONE: &str = "each name by itself";
+
 const SECTOR: usize = 512;
 const ROOT: u64 = 1;
 /// The kernel is the only one to change anything, so that what it knows stays true.
@@ -200,7 +203,7 @@ impl<'a> Cut<'a> {
         let unit = if random.below(2) == 0 { SECTOR } else { 8 * SECTOR };
         let (rules, is_kept) = match random.below(2) {
             0 => ("names in order", in_order(ops, random)),
-            _ => ("each name by itself", each_by_itself(ops, random)),
+            _ => (NAMES_ONE_BY_ONE, each_by_itself(ops, random)),
         };
         let mut cut = Self { ops, unit, rules, synced, is_kept, kept: HashMap::new() };
         cut.choose(random);

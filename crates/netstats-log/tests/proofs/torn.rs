@@ -16,7 +16,7 @@ use netstats_event::ChainHash;
 use netstats_log::{Journal, Log, LogOptions};
 
 use crate::child::{Appender, batch, folder_and_socket, parse_ack};
-use crate::recorder::{Op, Recorder, Recording};
+use crate::recorder::{NAMES_ONE_BY_ONE, Op, Recorder, Recording};
 use crate::support::{Acknowledged, Random, count, open, prove, scratch, tell};
 
 /// Batches of each of the processes that the recorded log sees.
@@ -144,8 +144,14 @@ fn what_a_power_cut_may_leave_of_unsynced_writes_holds_what_was_acknowledged() {
     let (seed, states) = (Random::new().seed, count(2_000));
     let faults = cut(&recording, folder.path(), seed, states);
     let (operations, events) = (recording.ops.len(), acks.last().map_or(0, |(_, ack)| ack.last));
-    let wrong = faults.len();
-    tell(&format!("{states} crash states of {operations} operations, {events} events, seed {seed}: {wrong} faults"));
+    // Names that outlive a cut one by one, in any order, are more than a journaling file system does (ext4, xfs and NTFS
+    // keep the order of names): told, and no promise. docs/RELIABILITY.md says what is known of them.
+    let (beyond, faults): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.contains(NAMES_ONE_BY_ONE));
+    let (wrong, beyond) = (faults.len(), beyond.len());
+    tell(&format!(
+        "{states} crash states of {operations} operations, {events} events, seed {seed}: {wrong} faults, and {beyond} \
+         where names came back in any order"
+    ));
     assert!(faults.is_empty(), "{:#?}", &faults[..wrong.min(20)]);
 
     // A disk that takes a sync for nothing must be found out, or the rig proves nothing.
