@@ -45,10 +45,13 @@ impl Entries {
             }
         }
         let mut jobs = self.jobs.clone();
-        for job in &mut jobs {
+        // A job that loses its last destination goes with it. One that never named any is a mistake, and is told so.
+        jobs.retain_mut(|job| {
+            let named = job.destinations.len();
             job.destinations.retain(|name| !left_out.contains(name));
-        }
-        jobs.retain(|job| !job.destinations.is_empty() || !job.spec.destination_tags.is_empty());
+            let has_lost = job.destinations.len() < named;
+            !has_lost || !job.destinations.is_empty() || !job.spec.destination_tags.is_empty()
+        });
         (destinations, jobs, left_out)
     }
 }
