@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use netstats_event::{DestinationId, Event, Timestamp};
@@ -114,29 +113,7 @@ pub(crate) const STATUS: Param = param("status", ParamKind::Word(&["active", "pa
 
 /// `GET /api/destinations`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    if call.query.get("as_of").is_some() {
-        return answer(app, call, |app, call, moment| {
-            let (bytes, next) = page(app, call, moment)?;
-            Ok(paged(call, bytes.into(), next))
-        })
-        .await;
-    }
-    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
-    let is_whole = is_plain && app.context.inventory.current().destinations.len() <= MAX_LIST;
-    if is_whole {
-        let make = |_| Ok::<_, Problem>((page(&app, &call, &Moment::present(&app))?.0, None));
-        return Ok(paged(&call, app.bodies.try_get(&app, Asked::Destinations, make)?, None));
-    }
-    let (bytes, next) = page(&app, &call, &Moment::present(&app))?;
-    Ok(paged(&call, bytes.into(), next))
-}
-
-fn paged(call: &Call, bytes: Bytes, next: Option<DestinationId>) -> Reply {
-    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
-    match next {
-        Some(next) => call.with_next(reply, next),
-        None => reply,
-    }
+    super::list(app, call, Asked::Destinations, |inventory| inventory.destinations.len(), page).await
 }
 
 /// A page of the list, and where the next begins.

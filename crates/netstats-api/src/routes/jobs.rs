@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use netstats_event::{Event, JobId};
@@ -78,29 +77,7 @@ pub(crate) struct JobList<'a> {
 
 /// `GET /api/jobs`
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    if call.query.get("as_of").is_some() {
-        return answer(app, call, |app, call, moment| {
-            let (bytes, next) = page(app, call, moment)?;
-            Ok(paged(call, bytes.into(), next))
-        })
-        .await;
-    }
-    let is_plain = call.query.pairs().all(|(name, _)| name == "fields");
-    let is_whole = is_plain && app.context.inventory.current().jobs.len() <= MAX_LIST;
-    if is_whole {
-        let make = |_| Ok::<_, Problem>((page(&app, &call, &Moment::present(&app))?.0, None));
-        return Ok(paged(&call, app.bodies.try_get(&app, Asked::Jobs, make)?, None));
-    }
-    let (bytes, next) = page(&app, &call, &Moment::present(&app))?;
-    Ok(paged(&call, bytes.into(), next))
-}
-
-fn paged(call: &Call, bytes: Bytes, next: Option<JobId>) -> Reply {
-    let reply = Reply::new(StatusCode::OK).body(JSON, bytes);
-    match next {
-        Some(next) => call.with_next(reply, next),
-        None => reply,
-    }
+    super::list(app, call, Asked::Jobs, |inventory| inventory.jobs.len(), page).await
 }
 
 /// A page of the list, and where the next begins.
