@@ -2,14 +2,14 @@
 //! itself, folded into views on disk, asked over HTTP. Prints figures; see `docs/PERFORMANCE.md`.
 //!
 //! `NETSTATS_DESTINATIONS` (1,000) and `NETSTATS_DAYS` (30) say how much; `NETSTATS_ASKED` (200) how often each question
-//! is asked. 1,000 x 30 is 43.2 million bursts: half an hour to write on two quiet cores, and about 8 GB of disk on the
-//! way.
+//! is asked. 1,000 x 30 is 43.2 million bursts: some minutes to write on two quiet cores, and about 8 GB of disk on the
+//! way. `NETSTATS_KEEP=FOLDER` keeps what was written, and asks what an earlier run kept there.
 
 #![allow(missing_docs, clippy::print_stdout, reason = "a program that prints figures")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures with the clock")]
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -183,15 +183,10 @@ fn ask(address: SocketAddr, name: &str, times: u32, mut path: impl FnMut(u32) ->
     println!("{name:<58} p50 {:>8.2} ms  p99 {:>8.2} ms  {bytes} bytes", at(50), at(99));
 }
 
+/// Writes, seals and folds what `main` asks about, and answers the last position.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn main() {
-    let (destinations, days) = (setting("NETSTATS_DESTINATIONS", 1_000), setting("NETSTATS_DAYS", 30));
-    let times = setting("NETSTATS_ASKED", 200);
-    let minutes = i64::from(days) * 1_440;
+fn make(folder: &Path, destinations: u32, minutes: i64) -> u64 {
     let now = START + minutes * MINUTE;
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let folder = folder.path();
-
     let start = Instant::now();
     let log = FjallLog::open_with(folder.join("log"), LogOptions::default()).expect("a log");
     let last = write(&log, destinations, minutes);
@@ -200,7 +195,7 @@ fn main() {
     drop(log);
     let rtts = f64::from(destinations) * minutes as f64 * 10.0;
     let log_bytes = size_of(&folder.join("log"));
-    println!("{destinations} destinations x {days} days: {last} events written and sealed in {:.1?}", start.elapsed());
+    println!("{last} events of {destinations} destinations written and sealed in {:.1?}", start.elapsed());
     println!("log {:.2} B/RTT ({log_bytes} bytes)", log_bytes as f64 / rtts);
 
     let start = Instant::now();
@@ -212,6 +207,25 @@ fn main() {
     drop(opened);
     let views_bytes = size_of(&folder.join("views"));
     println!("views {:.2} B/RTT ({views_bytes} bytes)", views_bytes as f64 / rtts);
+    last
+}
+
+fn main() {
+    let (destinations, days) = (setting("NETSTATS_DESTINATIONS", 1_000), setting("NETSTATS_DAYS", 30));
+    let times = setting("NETSTATS_ASKED", 200);
+    let minutes = i64::from(days) * 1_440;
+    let now = START + minutes * MINUTE;
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let kept = std::env::var_os("NETSTATS_KEEP").map(PathBuf::from);
+    let folder = kept.as_deref().unwrap_or(scratch.path());
+    let last = if folder.join("log").exists() {
+        let log = FjallLog::open_with(folder.join("log"), LogOptions::default()).expect("a log");
+        let last = log.tail().0 - 1;
+        log.close();
+        last
+    } else {
+        make(folder, destinations, minutes)
+    };
 
     let start = Instant::now();
     let mut opened = open(folder, now);
