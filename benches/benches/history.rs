@@ -183,10 +183,9 @@ fn ask(address: SocketAddr, name: &str, times: u32, mut path: impl FnMut(u32) ->
     println!("{name:<58} p50 {:>8.2} ms  p99 {:>8.2} ms  {bytes} bytes", at(50), at(99));
 }
 
-/// Writes, seals and folds what `main` asks about, and answers the last position.
+/// Writes and seals what `main` asks about.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn make(folder: &Path, destinations: u32, minutes: i64) -> u64 {
-    let now = START + minutes * MINUTE;
+fn make(folder: &Path, destinations: u32, minutes: i64) {
     let start = Instant::now();
     let log = FjallLog::open_with(folder.join("log"), LogOptions::default()).expect("a log");
     let last = write(&log, destinations, minutes);
@@ -197,17 +196,25 @@ fn make(folder: &Path, destinations: u32, minutes: i64) -> u64 {
     let log_bytes = size_of(&folder.join("log"));
     println!("{last} events of {destinations} destinations written and sealed in {:.1?}", start.elapsed());
     println!("log {:.2} B/RTT ({log_bytes} bytes)", log_bytes as f64 / rtts);
+    println!("most memory resident, writing and sealing: {} MiB", peak_mib());
+}
 
+/// Folds it into views, from nothing.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn fold(folder: &Path, now: i64) {
     let start = Instant::now();
     let opened = open(folder, now);
-    assert!(opened.runner.wait_for(Position(last), Duration::from_secs(7_200)));
-    println!("folded in {:.1?}; the series view holds {} KiB", start.elapsed(), opened.series.memory_bytes() / 1_024);
+    let last = Position(opened.journal.tail().0 - 1);
+    assert!(opened.runner.wait_for(last, Duration::from_secs(7_200)));
+    let (took, held) = (start.elapsed(), opened.series.memory_bytes() / 1_024);
+    println!(
+        "folded in {took:.1?}, {:.0} events/s; the series view holds {held} KiB",
+        last.0 as f64 / took.as_secs_f64()
+    );
     opened.runner.stop();
     opened.journal.close();
     drop(opened);
-    let views_bytes = size_of(&folder.join("views"));
-    println!("views {:.2} B/RTT ({views_bytes} bytes)", views_bytes as f64 / rtts);
-    last
+    println!("views {} bytes; most memory resident so far: {} MiB", size_of(&folder.join("views")), peak_mib());
 }
 
 fn main() {
@@ -218,18 +225,17 @@ fn main() {
     let scratch = tempfile::tempdir().expect("a scratch folder");
     let kept = std::env::var_os("NETSTATS_KEEP").map(PathBuf::from);
     let folder = kept.as_deref().unwrap_or(scratch.path());
-    let last = if folder.join("log").exists() {
-        let log = FjallLog::open_with(folder.join("log"), LogOptions::default()).expect("a log");
-        let last = log.tail().0 - 1;
-        log.close();
-        last
-    } else {
-        make(folder, destinations, minutes)
-    };
+    if !folder.join("log").exists() {
+        make(folder, destinations, minutes);
+    }
+    if !folder.join("views").exists() {
+        fold(folder, now);
+    }
 
     let start = Instant::now();
     let mut opened = open(folder, now);
-    assert!(opened.runner.wait_for(Position(last), Duration::from_secs(600)));
+    let last = Position(opened.journal.tail().0 - 1);
+    assert!(opened.runner.wait_for(last, Duration::from_secs(600)));
     println!("cold start, ready in {:.2?}", start.elapsed());
 
     opened.context.limits.connections_per_address = 256;
@@ -275,7 +281,7 @@ fn main() {
     ask(address, "24 h of one destination as 1 h, as of moments", times, |i| {
         format!("{}&as_of={}", series(any(), "now-1d", 30).replace("&end_time=now", ""), time(step(i % 60)))
     });
-    println!("most memory resident, writing and sealing included: {} MiB", peak_mib());
+    println!("most memory resident, all that this run did included: {} MiB", peak_mib());
     opened.runner.stop();
     opened.journal.close();
 }

@@ -28,7 +28,7 @@ pub const MAX_PAGE_PAYLOAD_BYTES: usize = 1024 * 1024;
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of decoded pages that are kept for the next look. The least recently used go first, and all of them when
 /// nobody reads.
-pub const SEGMENT_CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub const SEGMENT_CACHE_BYTES: usize = 160 * 1024 * 1024;
 
 /// Bytes of journals kept as they were before recoveries, all copies together.
 pub const MAX_COPIED_BYTES: u64 = 128 * 1024 * 1024;
