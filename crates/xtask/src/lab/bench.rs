@@ -70,7 +70,7 @@ fn table(rounds: u32) -> Result<()> {
             for _ in 0..rounds {
                 let capture = Capture::start("to-r1")?;
                 let said = burst(&["--packets", "10", "--spacing", "100", "--timeout", "1000", "198.19.0.1+20"])?;
-                let (errors, missing) = compare(&said, &capture.finish()?)?;
+                let (errors, missing) = compare(&said, &capture.finish(20 * 10)?)?;
                 (packets, lost) = (packets + errors.len() + missing, lost + missing);
                 let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
                 sizes.sort_unstable_by(f64::total_cmp);

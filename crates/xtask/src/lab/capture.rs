@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,7 +26,9 @@ impl Capture {
     pub(super) fn start(interface: &str) -> Result<Self> {
         let file = PathBuf::from(format!("{PLACE}/capture.pcap"));
         let mut child = net::inside("prober", "tcpdump")
-            .args(["-i", interface, "-s", "96", "-B", "65536", "-n", "--time-stamp-precision=nano", "-U", "-w"])
+            .args(["-i", interface, "-s", "96", "-B", "65536", "-n", "--time-stamp-precision=nano"])
+            // What is not yet handed over when it ends is lost to it: every packet at once, then.
+            .args(["--immediate-mode", "-U", "-w"])
             .arg(&file)
             .arg("icmp")
             .stdin(Stdio::null())
@@ -44,8 +47,15 @@ impl Capture {
         }
     }
 
-    /// Ends it and reads what it saw.
-    pub(super) fn finish(mut self) -> Result<Truth> {
+    /// Ends it when it has seen so many round trips, or after two seconds without them, and reads what it saw.
+    pub(super) fn finish(mut self, trips: usize) -> Result<Truth> {
+        for _ in 0..40 {
+            let seen: usize = read(&fs::read(&self.file)?)?.values().map(|trips| trips.iter().flatten().count()).sum();
+            if seen >= trips {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let _ = command("kill").args(["-INT", &self.child.id().to_string()]).output();
         let _ = self.child.wait();
         read(&fs::read(&self.file)?)
