@@ -77,8 +77,8 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::jobs::JobList;
     use crate::routes::range::Analysis;
     use crate::routes::{
-        access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, metrics, outages,
-        prometheus, remarks, series, what_if,
+        access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, logging, metrics,
+        outages, prometheus, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -287,6 +287,7 @@ pub(crate) fn table() -> Table<App> {
             .needs(Role::Admin)
             .gives::<Reloaded>(),
     ];
+    routes.extend(logging::routes());
     routes.extend(remarks::routes());
     routes.extend(accounting::routes());
     routes.extend(what_if::routes());

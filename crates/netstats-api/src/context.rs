@@ -20,6 +20,18 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Reads the config file again; blocks.
 pub type ReloadHook = Arc<dyn Fn() -> Result<Reloaded, ReloadRefused> + Send + Sync>;
 
+/// What of the diagnostic log is written: read and changed while the product runs.
+pub trait LogLevel: Send + Sync {
+    /// The level or filter that counts now.
+    fn level(&self) -> String;
+
+    /// Lets another one count from now on.
+    ///
+    /// # Errors
+    /// It is no level; the text says what is.
+    fn set_level(&self, level: &str) -> Result<(), String>;
+}
+
 /// Looks at the collector and the machine; quick.
 pub type ReportHook = Arc<dyn Fn() -> Report + Send + Sync>;
 
@@ -44,6 +56,8 @@ pub struct ApiContext {
     pub policy: Arc<dyn Fn() -> Policy + Send + Sync>,
     /// The config file; none where there is none.
     pub reload: Option<ReloadHook>,
+    /// The diagnostic log; none where it cannot be changed.
+    pub log_level: Option<Arc<dyn LogLevel>>,
     /// Collector and machine.
     pub report: ReportHook,
     /// Limits of the server.
@@ -84,6 +98,7 @@ impl ApiContext {
             clock,
             policy: Arc::new(Policy::default),
             reload: None,
+            log_level: None,
             report: Arc::new(Report::default),
             limits: Limits::default(),
             allowed_hosts: Vec::new(),

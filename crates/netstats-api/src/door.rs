@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tracing::Instrument;
 
 use crate::browser::{self, Hosts};
 use crate::encoding;
@@ -37,6 +39,20 @@ enum Opened {
     Answered(Reply),
     /// A call with its body still to be read.
     Asked(Call, Incoming),
+}
+
+/// What a request is called in the log and in a refusal: written out only where somebody reads it.
+#[derive(Clone, Copy)]
+struct RequestId {
+    /// This start's own number.
+    start: u32,
+    number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:x}", self.start, self.number)
+    }
 }
 
 /// The door: judges, routes, answers.
@@ -75,13 +91,16 @@ impl Door {
         pulse.busy();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let accepted = encoding::accepted(request.headers());
-        let result = match self.open(request, peer) {
+        // The path alone: a query may hold what is nobody's business.
+        let (start, method, path) = (self.start, request.method(), request.uri().path());
+        let span = tracing::debug_span!("request", id = %RequestId { start, number }, %peer, %method, path);
+        let result = match span.in_scope(|| self.open(request, peer)) {
             Ok(Opened::Answered(reply)) => Ok(reply),
-            Ok(Opened::Asked(call, body)) => self.route(call, body).await,
+            Ok(Opened::Asked(call, body)) => self.route(call, body).instrument(span.clone()).await,
             Err(problem) => Err(problem),
         };
         let reply = result.unwrap_or_else(|problem| {
-            let id = self.request_id(number);
+            let id = RequestId { start, number }.to_string();
             if problem.status.is_server_error() {
                 let (status, cause) = (problem.status.as_u16(), problem.cause.as_deref().unwrap_or_default());
                 tracing::warn!(request_id = %id, status, detail = %problem.detail, cause, "request failed");
@@ -89,6 +108,7 @@ impl Door {
             problem.into_reply(&id)
         });
         let reply = encoding::encode(reply, accepted).await;
+        tracing::debug!(parent: &span, status = reply.status.as_u16(), "answered");
         if reply.status != StatusCode::SWITCHING_PROTOCOLS && reply.stream.is_none() {
             pulse.idle();
         }
@@ -102,10 +122,6 @@ impl Door {
             harden(response.headers_mut());
         }
         Ok(response)
-    }
-
-    fn request_id(&self, number: u64) -> String {
-        format!("{:08x}-{number:x}", self.start)
     }
 
     /// Judges a request by its head.

@@ -58,8 +58,8 @@ mod who;
 
 pub use api::{Api, routes};
 pub use context::{
-    ApiContext, Clock, CollectorReport, PrivilegesReport, ProblemReport, ReloadHook, ReloadRefused, Reloaded, Report,
-    ReportHook,
+    ApiContext, Clock, CollectorReport, LogLevel, PrivilegesReport, ProblemReport, ReloadHook, ReloadRefused, Reloaded,
+    Report, ReportHook,
 };
 pub use error::Error;
 pub use json::update_text;

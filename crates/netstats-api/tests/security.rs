@@ -73,6 +73,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/inventory", "viewer"),
     ("POST", "/api/inventory", "operator"),
     ("POST", "/api/config/reload", "admin"),
+    ("GET", "/api/log-level", "admin"),
+    ("PUT", "/api/log-level", "admin"),
     ("GET", "/ws", "viewer"),
 ];
 

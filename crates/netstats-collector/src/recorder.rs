@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use netstats_event::{Event, MAX_TEXT_CHARS, SamplesLost, Timestamp};
+use netstats_event::{Event, MAX_TEXT_CHARS, Position, SamplesLost, Timestamp};
 use netstats_log::{ErrorKind, Journal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::Reading;
 use crate::limits::{MAX_SUBMIT, MAX_UNRECORDED, RETRY_AFTER};
+use crate::schedule::SlotId;
 
 /// What the status shows of the recorder.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +66,8 @@ async fn record_with(
         let result = journal.submit(batch).await;
         let (mut problem, mut dropped) = (None, excess as u64);
         match result {
-            Ok(_) => {
+            Ok(appended) => {
+                say_where(appended.last, ring.iter().take(count));
                 lost = None;
                 drop(ring.drain(..count));
             }
@@ -76,6 +78,19 @@ async fn record_with(
         let is_refused = tell(&shared, ring.len(), dropped, problem, lost.as_ref());
         if is_refused {
             tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// The end of each slot's story in the log: its place among the events, of which `last` is the last one's.
+fn say_where<'a>(last: Position, events: impl ExactSizeIterator<Item = &'a Event>) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let first = (last.0 + 1).saturating_sub(events.len() as u64);
+    for (position, event) in (first..).zip(events) {
+        if let Some(slot) = SlotId::of(event) {
+            tracing::debug!(%slot, position, kind = event.name(), "recorded");
         }
     }
 }

@@ -15,6 +15,7 @@ use netstats_probe::{Outcome, Probes, Report, Request};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
 
 use crate::clock::{Clock, Reading};
 use crate::limits::{COALESCE, LATENESS_SAMPLES, MAX_OVERLAP, MAX_WAITING, STALL, TICK, max_running};
@@ -22,7 +23,7 @@ use crate::load::OwnLoad;
 use crate::recorder::{self, Recording};
 use crate::resume::{LastRun, read_back};
 use crate::route::Routes;
-use crate::schedule::{Due, Key, Schedule};
+use crate::schedule::{Due, Key, Schedule, SlotId};
 use crate::uplink::Uplink;
 use crate::{CollectorConfig, StartError, Status, platform};
 
@@ -241,6 +242,7 @@ impl Loop {
                     if self.running.get(&key.probe).is_none_or(|running| *running < max_running(key.probe)) {
                         self.launch(run);
                     } else if self.waiting.values().map(VecDeque::len).sum::<usize>() < MAX_WAITING {
+                        tracing::debug!(slot = %SlotId(key, slot_at), "waits for a worker");
                         self.waiting.entry(key.probe).or_default().push_back(run);
                     } else {
                         self.miss(key, one(slot_at), MissReason::QueueFull);
@@ -281,12 +283,16 @@ impl Loop {
             options: Arc::new(job.spec.options.clone()),
         };
         let uplink = Arc::clone(&self.uplink);
-        let task = self.tasks.spawn(async move {
+        let span = tracing::debug_span!("run", slot = %SlotId(key, slot_at), host = request.host);
+        let run_it = async move {
             let began = now();
+            tracing::debug!("begins");
             let report = probe.run(&request).await;
             let is_uplink_down = !report.outcome.is_answered() && uplink.was_down_since(began).await;
+            tracing::debug!(answered = report.outcome.is_answered(), is_uplink_down, "ends");
             Done { report, began, is_uplink_down }
-        });
+        };
+        let task = self.tasks.spawn(run_it.instrument(span));
         self.runs.insert(task.id(), run);
         *self.overlap.entry(key).or_insert(0) += 1;
         *self.running.entry(key.probe).or_insert(0) += 1;
@@ -388,6 +394,7 @@ impl Loop {
 
     /// Holds a miss back for a while: the next of the same plan and reason may join it.
     fn miss(&mut self, key: Key, missed: SlotRun, reason: MissReason) {
+        tracing::debug!(slot = %SlotId(key, missed.first), count = missed.count, ?reason, "missed");
         self.shared.counts().status.slots_missed += missed.count;
         if let Some(held) = self.held.get_mut(&key)
             && held.reason == reason
@@ -405,6 +412,7 @@ impl Loop {
 
     /// A slot that is left out on purpose.
     fn suppress(&mut self, key: Key, slot_at: Timestamp, reason: SuppressReason) {
+        tracing::debug!(slot = %SlotId(key, slot_at), ?reason, "left out");
         if let Some(held) = self.held.remove(&key) {
             self.record_missed(key, &held);
         }

@@ -9,10 +9,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netstats_event::{DestinationId, JobId, MissReason, Position, ProbeKind, Timestamp};
+use netstats_event::{DestinationId, Event, JobId, MissReason, Position, ProbeKind, Timestamp};
 use netstats_inventory::{Inventory, Job, SlotRun, Slots, phase, probes};
 
 use crate::limits::{FRESH_NEAR, FRESH_SPREAD, FRESH_SPREAD_EACH, FRESH_WITHIN, GRACE};
@@ -23,6 +24,30 @@ pub(crate) struct Key {
     pub(crate) job: JobId,
     pub(crate) destination: DestinationId,
     pub(crate) probe: ProbeKind,
+}
+
+/// What a slot is called in the log: `JOB-DESTINATION-PROBE-MILLISECONDS`, all of which its event holds too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(pub(crate) Key, pub(crate) Timestamp);
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Key { job, destination, probe }, at) = self;
+        write!(f, "{}-{}-{}-{}", job.0, destination.0, probe.name(), at.as_nanos() / 1_000_000)
+    }
+}
+
+impl SlotId {
+    /// The slot whose outcome this event is; of several missed ones the first.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let at = match event {
+            Event::SlotsMissed(missed) => missed.first_slot_at,
+            Event::SlotsSuppressed(suppressed) => suppressed.first_slot_at,
+            other => other.head()?.slot_at,
+        };
+        let (job, destination, probe) = (event.job()?, event.destination()?, event.probe()?);
+        Some(Self(Key { job, destination, probe }, at))
+    }
 }
 
 /// A slot leaves the schedule.

@@ -13,6 +13,8 @@ use netstats_projector::Runner;
 use crate::config::{self, Config, Problem};
 use crate::core::Core;
 use crate::gateway;
+use crate::logging::Logging;
+use crate::settings::Decided;
 
 /// Other config events may come in between; then it is decided again.
 const TRIES: usize = 10;
@@ -27,6 +29,7 @@ pub(crate) struct Applier {
     inventory: InventoryHandle,
     file: Option<PathBuf>,
     now: RwLock<Config>,
+    log: Arc<Logging>,
     /// Why the file was not taken up when it was last read again.
     refused: Mutex<Option<String>>,
     /// Why the config of the start is not taken up yet: the log was read-only.
@@ -47,14 +50,15 @@ pub(crate) struct Applied {
 }
 
 impl Applier {
-    /// For `config`, which was read from `file`.
-    pub(crate) fn new(core: &Core, config: Config, file: Option<PathBuf>) -> Self {
+    /// For the config that was decided on.
+    pub(crate) fn new(core: &Core, decided: &Decided, log: Arc<Logging>) -> Self {
         Self {
             journal: Arc::clone(&core.journal),
             runner: Arc::clone(&core.runner),
             inventory: core.inventory.clone(),
-            file,
-            now: RwLock::new(config),
+            file: decided.config_file.clone(),
+            now: RwLock::new(decided.config.clone()),
+            log,
             refused: Mutex::new(None),
             waits: Mutex::new(None),
             taking_up: Mutex::new(()),
@@ -156,12 +160,16 @@ impl Applier {
         for (changed, what) in [
             (now.server != config.server, "server"),
             (now.data_dir != config.data_dir, "data_dir"),
-            (now.log_level != config.log_level, "log_level"),
+            (now.log != config.log, "log"),
         ] {
             if changed {
                 applied.remarks.push(format!("`{what}` changed: it counts at the next start"));
             }
         }
+        if now.log_level != config.log_level {
+            applied.remarks.extend(self.log.take_up(config.log_level.as_deref()));
+        }
+        applied.remarks.extend(config.warnings.iter().cloned());
         *now = config;
         Ok(applied)
     }

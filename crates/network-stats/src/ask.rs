@@ -58,6 +58,26 @@ pub(crate) fn reload(decided: &Decided) -> Result<()> {
     Ok(())
 }
 
+/// Says how the product does. What fails answers 503, which is an error here.
+pub(crate) fn health(decided: &Decided) -> Result<()> {
+    let health = running(decided).ask("GET", "/api/health", None)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    say(&format!("{}, {} events", text(&health["status"]), health["log"]["last"]));
+    for problem in health["problems"].as_array().into_iter().flatten() {
+        say(&format!("  {}", text(&problem["message"])));
+    }
+    Ok(())
+}
+
+/// Shows what is logged, or changes it until the next start.
+pub(crate) fn log_level(decided: &Decided, level: Option<&str>) -> Result<()> {
+    let body = level.map(|level| json!({"level": level}));
+    let method = if body.is_some() { "PUT" } else { "GET" };
+    let answer = running(decided).ask(method, "/api/log-level", body.as_ref())?;
+    say(answer["level"].as_str().context("the product's reply has no level")?);
+    Ok(())
+}
+
 fn is_member(job: &Value, destination: &Value) -> bool {
     let holds = |list: &Value, wanted: &Value| list.as_array().is_some_and(|list| list.contains(wanted));
     let tags = destination["tags"].as_array().into_iter().flatten();

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::LogFormat;
+use crate::doctor::DoctorArgs;
 use crate::responder::ResponderArgs;
+use crate::service::ServiceCommand;
 
 /// Measures destinations on a schedule, keeps everything, shows it live.
 #[derive(Debug, Parser)]
@@ -36,6 +39,12 @@ pub(crate) struct Settings {
     /// error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", env = "NETWORK_STATS_LOG_LEVEL", global = true)]
     pub(crate) log_level: Option<String>,
+    /// How log lines are written: for people or as JSON objects
+    #[arg(long, value_name = "FORMAT", env = "NETWORK_STATS_LOG_FORMAT", global = true)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Log into this file, put aside when it is full, instead of to standard error
+    #[arg(long, value_name = "FILE", env = "NETWORK_STATS_LOG_FILE", global = true)]
+    pub(crate) log_file: Option<PathBuf>,
     /// MiB of the disk that stay free: below it nothing is written [default: a twentieth of the disk, 256 to 4096]
     #[arg(long, value_name = "MIB", env = "NETWORK_STATS_MIN_FREE_MIB", global = true)]
     pub(crate) min_free_mib: Option<u64>,
@@ -57,6 +66,26 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Look at everything a start needs: rights, ports, disk, clock, names, log; says what to do
+    ///
+    /// Ends with the code that a start would end with as things are: 0 it would run, 1 something keeps it from its
+    /// work, 2 the config file is wrong, 3 the log is damaged.
+    Doctor(DoctorArgs),
+    /// Say how the running product does: 0 it works (also degraded), 1 it fails or does not answer
+    Health,
+    /// The product as a service of this machine
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages
+    Man {
+        /// Where to
+        dir: PathBuf,
+    },
     /// Say whether a config file is right
     CheckConfig {
         /// The file
@@ -77,6 +106,11 @@ pub(crate) enum Command {
     Destination(DestinationCommand),
     /// Print the updates of a span of the log as lines of JSON (asks the running product)
     Replay(ReplayArgs),
+    /// Show or change what is logged, until the next start (asks the running product)
+    LogLevel {
+        /// error, warn, info, debug, trace, or a filter as info,netstats_collector=debug [default: show it]
+        level: Option<String>,
+    },
     /// Take up the config file again (asks the running product)
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -257,6 +291,7 @@ impl Settings {
         self.data_dir = self.data_dir.filter(|path| !path.as_os_str().is_empty());
         self.listen = self.listen.filter(|text| !text.is_empty());
         self.log_level = self.log_level.filter(|text| !text.is_empty());
+        self.log_file = self.log_file.filter(|path| !path.as_os_str().is_empty());
         self
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn run(decided: &Decided, wanted: &ExportArgs) -> Result<()> {
 
 /// Serves the folder's own door to this process alone, without measuring, and asks it.
 fn offline(decided: &Decided, wanted: &ExportArgs, output: &Path) -> Result<()> {
-    logging::start(logging::parse("warn").map_err(anyhow::Error::msg)?);
+    logging::start(&logging::Settings::of("warn"))?;
     let data = DataDir::open_existing(&decided.data_dir)?;
     let core = Core::open(&data, decided.floor)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

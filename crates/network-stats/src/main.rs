@@ -13,20 +13,26 @@ mod config;
 mod core;
 mod data_dir;
 mod demo;
+mod doctor;
 mod exit;
 mod export;
 mod gateway;
 mod listen;
 mod log_command;
+mod log_file;
 mod logging;
 mod lost;
 mod maintain;
+mod pages;
 mod paths;
+mod platform;
 mod replay;
 mod responder;
 mod serve;
+mod service;
 mod settings;
 mod signal;
+mod supervise;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,9 +44,11 @@ use ask::say;
 use cli::{CertCommand, Cli, Command, ConfigCommand, DestinationCommand, ViewsCommand};
 
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    platform::speak_utf8();
     // clap itself ends with 2 on a wrong command line and with 0 after --help.
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr().lock(), "network-stats: {error:#}");
             ExitCode::from(exit::code_of(&error))
@@ -48,25 +56,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
-    let command = cli.command.unwrap_or(Command::Serve);
-    if let Command::CheckConfig { file } = &command {
-        let config = config::load(file)?;
-        say(&format!("{} is right: {}", file.display(), config.summary()));
-        return Ok(());
-    }
-    if let Command::Responder(arguments) = &command {
-        return responder::run(arguments);
-    }
-    if let Command::Cert(CertCommand::SelfSigned { out, names }) = &command {
-        return cert::self_signed(out, names);
-    }
+/// The exit code, if nothing went wrong.
+fn run(cli: Cli) -> Result<u8> {
     let settings = cli.settings.without_empty();
-    let decided = settings::decide(&settings, &paths::Places::here())?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::CheckConfig { file } => {
+            let config = config::load(&file)?;
+            config.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+            say(&format!("{} is right: {}", file.display(), config.summary()));
+        }
+        Command::Responder(arguments) => responder::run(&arguments)?,
+        Command::Cert(CertCommand::SelfSigned { out, names }) => cert::self_signed(&out, &names)?,
+        Command::Service(command) => service::run(command, &settings)?,
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { dir } => pages::manual(&dir)?,
+        Command::Doctor(arguments) => return doctor::run(&settings, &arguments),
+        command => with_settings(&settings, command)?,
+    }
+    Ok(0)
+}
+
+/// The commands that need to know where things are.
+fn with_settings(settings: &cli::Settings, command: Command) -> Result<()> {
+    let decided = settings::decide(settings, &paths::Places::here())?;
     match command {
         Command::Serve => serve::serve(decided, serve::Served::Real),
         Command::Demo { days, seed } => demo::run(decided, settings.data_dir.as_deref(), days, seed),
-        Command::CheckConfig { .. } | Command::Responder(_) | Command::Cert(_) => Ok(()),
+        // Done before.
+        Command::CheckConfig { .. }
+        | Command::Responder(_)
+        | Command::Cert(_)
+        | Command::Doctor(_)
+        | Command::Service(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
+        Command::Health => ask::health(&decided),
         Command::Start { job } => ask::start(&decided, &job),
         Command::Stop { job } => ask::stop(&decided, &job),
         Command::Destination(DestinationCommand::Pause { destination }) => {
@@ -77,6 +101,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Replay(asked) => replay::replay(&decided, &asked),
         Command::Config(ConfigCommand::Reload) => ask::reload(&decided),
+        Command::LogLevel { level } => ask::log_level(&decided, level.as_deref()),
         Command::Export(wanted) => export::run(&decided, &wanted),
         Command::Log(command) => log_command::run(&decided, command),
         Command::Views(ViewsCommand::Rebuild) => maintain::rebuild_views(&decided),

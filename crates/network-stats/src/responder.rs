@@ -33,7 +33,7 @@ pub(crate) struct ResponderArgs {
 /// # Errors
 /// The token cannot be read or is too short; the address is taken.
 pub(crate) fn run(arguments: &ResponderArgs) -> Result<()> {
-    logging::start(logging::parse("info").map_err(anyhow::Error::msg)?);
+    logging::start(&logging::Settings::of("info"))?;
     let file = &arguments.token_file;
     let token =
         std::fs::read_to_string(file).with_context(|| format!("the token cannot be read: {}", file.display()))?;

@@ -23,7 +23,7 @@ use crate::data_dir::DataDir;
 use crate::lost::Lost;
 use crate::settings::Decided;
 use crate::signal::{Signal, Signals};
-use crate::{exit, gateway, listen, logging};
+use crate::{exit, gateway, listen, logging, supervise};
 
 /// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
@@ -41,14 +41,14 @@ pub(crate) enum Served {
 /// # Errors
 /// Something that it needs cannot be had; a damaged log; a config that does not fit.
 pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
-    logging::start(logging::parse(&decided.log_level).map_err(|message| anyhow!(message))?);
+    let log = logging::start(&decided.log)?;
     let addresses = listen::parse(&decided.listen).map_err(|message| anyhow!(message))?;
     let data = DataDir::open(&decided.data_dir)?;
     let listeners = listen::bind(&addresses).map_err(|error| listen_error(&decided.listen, &error))?;
     let tls = tls(&decided)?;
     let url = listen::url(&decided.listen, &listeners, if tls.is_some() { "https" } else { "http" })?;
     let core = Core::open(&data, decided.floor)?;
-    let applier = Arc::new(Applier::new(&core, decided.config.clone(), decided.config_file.clone()));
+    let applier = Arc::new(Applier::new(&core, &decided, Arc::clone(&log)));
     let applied = applier.apply_at_start()?;
     let lost = Arc::new(Lost::new(data.unrecorded(), Arc::clone(&core.journal)));
     lost.record();
@@ -77,6 +77,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
     let place_token = random_token()?;
     let mut context = context(&core, &applier, &collector, &probes, tls);
+    context.log_level = Some(log.clone());
     context.limits = limits(&decided.config.server.limits);
     context.allowed_hosts.clone_from(&decided.config.server.allowed_hosts);
     context.behind_proxy = decided.config.server.behind_proxy;
@@ -88,16 +89,20 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
         say(&format!("  {token}"));
         context.setup_token = Some(token);
     }
+    let report = Arc::clone(&context.report);
     let api = Api::new(context);
     let mut door = tokio::spawn(api.serve(listeners, until(stopping)));
     drop(running);
     runtime.spawn(Arc::clone(&applier).until_taken_up());
     runtime.spawn(Arc::clone(&lost).until_recorded());
     data.announce(&url, &place_token)?;
+    runtime.spawn(supervise::live(Box::new(move || drop(report()))));
+    supervise::ready();
     greet(&decided, &url, &core.inventory.current(), &applied, &probes);
 
     let outcome = runtime.block_on(until_stop(&mut signals, &mut door, &applier));
     let overdue = watch_over_stop();
+    supervise::stopping();
     runtime.spawn(second_signal(signals));
     let _ = stop.send(true);
     if outcome.is_ok() {
@@ -108,6 +113,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     core.close();
     data.withdraw();
     runtime.shutdown_timeout(Duration::from_millis(200));
+    log.flush();
     drop(overdue);
     if outcome.is_ok() {
         say("stopped");
@@ -141,7 +147,7 @@ async fn second_signal(mut signals: Signals) {
     std::process::exit(i32::from(exit::STUCK));
 }
 
-fn listen_error(asked: &str, error: &std::io::Error) -> anyhow::Error {
+pub(crate) fn listen_error(asked: &str, error: &std::io::Error) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow!(
             "another process listens at {asked}: stop it (if it is this product, Ctrl-C or `kill PID`), \
@@ -185,7 +191,7 @@ fn watch_over_stop() -> std::sync::mpsc::Sender<()> {
 }
 
 /// The certificate of the config file; its files are relative to that.
-fn tls(decided: &Decided) -> Result<Option<Tls>> {
+pub(crate) fn tls(decided: &Decided) -> Result<Option<Tls>> {
     let Some(files) = &decided.config.server.tls else { return Ok(None) };
     let folder = decided.config_file.as_deref().and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
     Ok(Some(Tls::load(&folder.join(&files.cert), &folder.join(&files.key))?))
@@ -199,7 +205,7 @@ pub(crate) fn random_token() -> Result<String> {
 }
 
 /// The server's limits: those of the file, else the default.
-fn limits(from: &ServerLimits) -> Limits {
+pub(crate) fn limits(from: &ServerLimits) -> Limits {
     let or = Limits::default();
     let bytes = |size: Option<crate::config::Size>, or| {
         size.and_then(|size| usize::try_from(size.0).ok()).map_or(or, |bytes| bytes.max(1_024))
@@ -337,7 +343,7 @@ fn resident_bytes() -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
 }
 
-const fn transport_name(transport: Transport) -> &'static str {
+pub(crate) const fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::IcmpDatagram => "datagram",
         Transport::IcmpRaw => "raw",
@@ -353,7 +359,8 @@ fn greet(decided: &Decided, url: &str, inventory: &Inventory, applied: &Applied,
     say(&format!("Network Stats Collector {}: {url}", env!("CARGO_PKG_VERSION")));
     say(&format!("  config  {}", decided.config.file.display()));
     say(&format!("  data    {}", std::path::absolute(&decided.data_dir).unwrap_or_default().display()));
-    applied.remarks.iter().for_each(|remark| say(&format!("  note    {remark}")));
+    let remarks = decided.config.warnings.iter().chain(&applied.remarks);
+    remarks.for_each(|remark| say(&format!("  note    {remark}")));
     let able = probes.capabilities();
     if let (None, Some(fix)) = (able.icmp_v4.transport, able.icmp_v4.fix) {
         say(&format!("  note    this system does not let us ping; this command does: {fix}"));

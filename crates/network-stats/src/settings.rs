@@ -21,8 +21,8 @@ pub(crate) struct Decided {
     pub(crate) data_dir: PathBuf,
     /// Where to listen, as asked.
     pub(crate) listen: String,
-    /// What is logged.
-    pub(crate) log_level: String,
+    /// What is logged, how, and where.
+    pub(crate) log: logging::Settings,
     /// How much of the disk the log leaves free.
     pub(crate) floor: SpaceFloor,
 }
@@ -40,20 +40,34 @@ pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
     let is_developer_start = settings.config.is_none() && config_file.as_deref() == Some(Path::new(LOCAL_CONFIG));
     let data_dir = match (&settings.data_dir, &config.data_dir) {
         (Some(folder), _) => folder.clone(),
-        // A relative folder in the file is relative to the file, wherever the product is started.
-        (None, Some(folder)) => match config_file.as_deref().and_then(Path::parent) {
-            Some(beside) => beside.join(folder),
-            None => folder.clone(),
-        },
+        (None, Some(folder)) => beside(config_file.as_deref(), folder),
         (None, None) if is_developer_start => PathBuf::from("data"),
         (None, None) => places.data().context("the system names no folder for data: give one with --data-dir DIR")?,
     };
     let listen = settings.listen.clone().or_else(|| config.listen.clone()).unwrap_or(listen::DEFAULT.to_owned());
     listen::parse(&listen).and_then(|addresses| listen::check(&addresses, &config.server)).map_err(Usage)?;
-    let log_level = settings.log_level.clone().or_else(|| config.log_level.clone()).unwrap_or("info".to_owned());
-    logging::parse(&log_level).map_err(Usage)?;
+    let log = log_settings(settings, &config, config_file.as_deref());
+    logging::parse(&log.level).map_err(Usage)?;
     let floor = SpaceFloor { bytes: settings.min_free_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
-    Ok(Decided { config, config_file, data_dir, listen, log_level, floor })
+    Ok(Decided { config, config_file, data_dir, listen, log, floor })
+}
+
+fn log_settings(settings: &Settings, config: &Config, config_file: Option<&Path>) -> logging::Settings {
+    let by_default = logging::Settings::default();
+    let file = || config.log.file.as_deref().map(|file| beside(config_file, file));
+    logging::Settings {
+        is_level_fixed: settings.log_level.is_some(),
+        level: settings.log_level.clone().or_else(|| config.log_level.clone()).unwrap_or(by_default.level),
+        format: settings.log_format.or(config.log.format).unwrap_or(by_default.format),
+        file: settings.log_file.clone().or_else(file),
+        file_bytes: config.log.file_size.map_or(by_default.file_bytes, |size| size.0),
+        files: config.log.files.unwrap_or(by_default.files),
+    }
+}
+
+/// A relative path in the config file is relative to the file, wherever the product is started.
+fn beside(config_file: Option<&Path>, path: &Path) -> PathBuf {
+    config_file.and_then(Path::parent).map_or_else(|| path.to_owned(), |folder| folder.join(path))
 }
 
 fn find_config(settings: &Settings, places: &Places) -> Option<PathBuf> {
@@ -78,7 +92,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let from_file = decide(&settings(&file), &Places::here()).unwrap();
         assert_eq!(from_file.data_dir, folder.path().join("d"));
-        assert_eq!((&*from_file.listen, &*from_file.log_level), ("127.0.0.1:81", "warn"));
+        assert_eq!((&*from_file.listen, &*from_file.log.level), ("127.0.0.1:81", "warn"));
 
         let flags = Settings {
             data_dir: Some("elsewhere".into()),
@@ -88,11 +102,11 @@ mod tests {
         };
         let from_flags = decide(&flags, &Places::here()).unwrap();
         assert_eq!(from_flags.data_dir, Path::new("elsewhere"));
-        assert_eq!((&*from_flags.listen, &*from_flags.log_level), ("[::1]:82", "debug"));
+        assert_eq!((&*from_flags.listen, &*from_flags.log.level), ("[::1]:82", "debug"));
 
         std::fs::write(&file, "()").unwrap();
         let by_default = decide(&settings(&file), &Places::here()).unwrap();
-        assert_eq!((&*by_default.listen, &*by_default.log_level), ("localhost:8080", "info"));
+        assert_eq!((&*by_default.listen, &*by_default.log.level), ("localhost:8080", "info"));
     }
 
     #[test]

@@ -44,7 +44,26 @@ impl Signals {
     }
 }
 
-/// Ctrl-C, Ctrl-Break, the closed window, the shutdown.
+/// What the service manager of Windows wishes: it has no signals.
+#[cfg(windows)]
+mod wishes {
+    pub(super) static STOP: tokio::sync::Notify = tokio::sync::Notify::const_new();
+    pub(super) static RELOAD: tokio::sync::Notify = tokio::sync::Notify::const_new();
+}
+
+/// A stop, as if by a signal.
+#[cfg(windows)]
+pub(crate) fn stop() {
+    wishes::STOP.notify_one();
+}
+
+/// A reload, as if by a signal.
+#[cfg(windows)]
+pub(crate) fn reload() {
+    wishes::RELOAD.notify_one();
+}
+
+/// Ctrl-C, Ctrl-Break, the closed window, the shutdown, and the service manager.
 #[cfg(windows)]
 pub(crate) struct Signals {
     c: tokio::signal::windows::CtrlC,
@@ -71,6 +90,8 @@ impl Signals {
             _ = self.break_.recv() => Signal::Stop,
             _ = self.close.recv() => Signal::Stop,
             _ = self.shutdown.recv() => Signal::Stop,
+            () = wishes::STOP.notified() => Signal::Stop,
+            () = wishes::RELOAD.notified() => Signal::Reload,
         }
     }
 }

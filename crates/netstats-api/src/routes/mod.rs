@@ -12,6 +12,7 @@ pub(crate) mod docs;
 pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod outages;
 pub(crate) mod prometheus;

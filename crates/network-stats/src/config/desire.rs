@@ -57,6 +57,12 @@ impl Entries {
 }
 
 impl Config {
+    /// The hosts of declared destinations that are names.
+    pub(crate) fn host_names(&self) -> Vec<&str> {
+        let hosts = self.managed.destinations.iter().map(|(spec, _)| spec.host.as_str());
+        hosts.filter(|host| host.parse::<IpAddr>().is_err()).collect()
+    }
+
     /// What the inventory is asked for, and the starter entries left out because this machine has no gateway.
     pub(crate) fn desired(&self, gateway: Option<IpAddr>) -> (DesiredState, Vec<String>) {
         let (destinations, jobs, _) = self.managed.with_gateway(None);
@@ -78,6 +84,9 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
     if let Some(level) = &shape.log_level {
         crate::logging::parse(level).map_err(|message| Fault::at("log_level", message))?;
     }
+    if let Some((key, message)) = crate::logging::fault(&shape.log) {
+        return Err(Fault::at(format!("log.{key}"), message));
+    }
     let starter = |starter: &shape::Starter| entries("starter.", &starter.destinations, &starter.jobs, ManagedBy::User);
     let config = Config {
         file,
@@ -86,9 +95,11 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         server: shape.server.clone(),
         data_dir: shape.data_dir.clone(),
         log_level: shape.log_level.clone(),
+        log: shape.log.clone(),
         managed: entries("", &shape.destinations, &shape.jobs, ManagedBy::Config)?,
         starter: shape.starter.as_ref().map(starter).transpose()?,
         policy,
+        warnings: Vec::new(),
     };
     // Any gateway will do to see whether the entries are right (RFC 5737).
     let (desired, _) = config.desired(Some([192, 0, 2, 1].into()));

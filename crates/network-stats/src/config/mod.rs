@@ -3,6 +3,7 @@
 mod desire;
 mod locate;
 mod problem;
+mod renamed;
 mod shape;
 mod unit;
 
@@ -14,7 +15,7 @@ use ron::extensions::Extensions;
 use desire::Entries;
 use locate::locate;
 pub(crate) use problem::Problem;
-pub(crate) use shape::{Server, ServerLimits};
+pub(crate) use shape::{Log, LogFormat, Server, ServerLimits};
 pub(crate) use unit::{Size, Span};
 
 /// Bytes a config file may have.
@@ -37,8 +38,12 @@ pub(crate) struct Config {
     pub(crate) data_dir: Option<PathBuf>,
     /// What is logged.
     pub(crate) log_level: Option<String>,
+    /// How it is logged, and where.
+    pub(crate) log: Log,
     /// Limits that the owner may move.
     pub(crate) policy: Policy,
+    /// Keys that are called otherwise now, each with its place and its new name.
+    pub(crate) warnings: Vec<String>,
     /// Desired state.
     managed: Entries,
     /// Appended once.
@@ -87,16 +92,23 @@ pub(crate) fn demo() -> Result<Config, Problem> {
 }
 
 fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {
-    let text = decode(file, bytes)?;
-    let options =
-        ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME).with_recursion_limit(MAX_DEPTH);
-    let shape: shape::File = options.from_str(text).map_err(|error| Problem::from_ron(file, text, &error))?;
+    parse_with(file, bytes, renamed::RENAMED)
+}
+
+fn parse_with(file: &Path, bytes: &[u8], renamed: &[renamed::Renamed]) -> Result<Config, Problem> {
+    let (shape, text, warnings) = renamed::read(file, decode(file, bytes)?, renamed)?;
     let digest = *blake3::hash(bytes).as_bytes();
-    desire::check(file.to_owned(), digest, &shape).map_err(|fault| {
-        let mut problem = Problem::at_byte(file, text, locate(text, &fault.path), fault.message);
+    let checked = desire::check(file.to_owned(), digest, &shape).map_err(|fault| {
+        let mut problem = Problem::at_byte(file, &text, locate(&text, &fault.path), fault.message);
         problem.notes = fault.notes;
         problem
-    })
+    });
+    Ok(Config { warnings, ..checked? })
+}
+
+/// RON as it is written here.
+fn ron_options() -> ron::Options {
+    ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME).with_recursion_limit(MAX_DEPTH)
 }
 
 /// The bytes as text, without a byte order mark.
@@ -136,6 +148,8 @@ impl Fault {
     }
 }
 
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod mutated;
 #[cfg(test)]

@@ -13,10 +13,32 @@ pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) log_level: Option<String>,
+    pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) starter: Option<Starter>,
+}
+
+/// How the diagnostic log is written, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    pub(crate) format: Option<LogFormat>,
+    /// Relative to the config file; standard error if there is none.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) file_size: Option<Size>,
+    pub(crate) files: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object for each line.
+    Json,
 }
 
 /// Where the product listens.

@@ -12,7 +12,7 @@ fn complaint_about(bytes: &[u8]) -> String {
     parse(Path::new("x.ron"), bytes).expect_err("it should be refused").to_string()
 }
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 

@@ -59,12 +59,14 @@ impl Product {
 
     /// The same with another command than `serve`.
     pub(crate) fn start_as(command: &str, data: &Path, more: &[&str]) -> Self {
-        let mut child = program(&[command, "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
-            .arg(data)
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = program(&[command, "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"]);
+        command.arg(data).args(more);
+        Self::spawn(command)
+    }
+
+    /// Starts this, and waits for its start line.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -103,13 +105,24 @@ impl Product {
         path: &str,
         body: Option<&Value>,
     ) -> std::io::Result<(u16, String, Value)> {
+        self.ask_as("", method, path, body)
+    }
+
+    /// The same with more header lines, each ending with `\r\n`.
+    pub(crate) fn ask_as(
+        &self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> std::io::Result<(u16, String, Value)> {
         let authority = self.url.trim_start_matches("http://");
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{headers}Content-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
