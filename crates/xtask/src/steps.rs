@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{Step, command, root, say};
-use crate::{lab, layout, tools};
+use crate::{dist, lab, layout, tools};
 
 type Run = fn(&mut Step) -> Result<()>;
 
 /// Name, what it proves, and how.
-pub(crate) const STEPS: [(&str, &str, Run); 9] = [
+pub(crate) const STEPS: [(&str, &str, Run); 10] = [
     ("tools", "what the tests need is there, or is installed", tools::provide),
     ("format", "every file is formatted", |step| step.run("cargo", &["fmt", "--all", "--check"])),
     ("layout", "crates use each other only as docs/ARCHITECTURE.md says", layout::check),
@@ -27,6 +27,7 @@ pub(crate) const STEPS: [(&str, &str, Run); 9] = [
     ("no-ui", "the product builds without its web interface", |step| {
         step.run("cargo", &["check", "-p", "network-stats", "--no-default-features"])
     }),
+    ("dist", "the Debian package: its contents, and installed into a folder; the unit file", dist::check),
     ("lab", "probes against a network of known delay, loss and faults", in_lab),
     ("ui", "the web interface: types, lint, unit tests", ui),
     ("browser", "the page in headless Chromium, fed by the real product", browser),

@@ -100,7 +100,11 @@ pub(crate) fn path_with_python() -> String {
 }
 
 fn may_install() -> bool {
+    is_root() && has("apt-get")
+}
+
+/// True for the administrator of a Unix system.
+pub(crate) fn is_root() -> bool {
     let id = command("id").arg("-u").stderr(Stdio::null()).output();
-    let is_root = id.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    is_root && has("apt-get")
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
