@@ -155,7 +155,7 @@ fn no_password_token_cookie_or_credential_is_in_the_log_even_if_everything_is_lo
     let config = format!(
         r#"(limits: (min_interval_s: 1), destinations: [(name: "here", host: "127.0.0.1")],
             jobs: [(name: "speed", interval: "30s", metrics: [bandwidth], destinations: ["here"],
-                    bandwidth: (port: {port}, duration: "1s", credential: "line"))])"#
+                    bandwidth: (port: {port}, duration: "2s", credential: "line"))])"#
     );
     fs::write(place.config(), config).unwrap();
     let product = place.start(&["--log-level", "trace"]);

@@ -318,11 +318,11 @@ fn install(step: &mut Step, package: &str) -> Result<()> {
     }
     let in_place = format!("--root={}", place.display());
     // Nothing else is installed there, and the scripts run out here, told the folder by DPKG_ROOT.
-    let dpkg = |arguments: &[&str]| {
+    let dpkg = |step: &Step, arguments: &[&str]| {
         let forced = [&in_place, "--force-script-chrootless", "--force-depends"];
         step.run("dpkg", &[&forced, arguments].concat())
     };
-    dpkg(&["--install", package])?;
+    dpkg(step, &["--install", package])?;
     let users = fs::read_to_string(place.join("etc/passwd"))?;
     let line = users.lines().find(|line| line.starts_with("network-stats:")).context("no user was made")?;
     let id: u32 = line.split(':').nth(2).and_then(|id| id.parse().ok()).context("the user has no number")?;
@@ -344,11 +344,11 @@ fn install(step: &mut Step, package: &str) -> Result<()> {
     } else {
         step.skip("the unit file is verified by systemd-analyze, which is missing");
     }
-    dpkg(&["--remove", "network-stats"])?;
+    dpkg(step, &["--remove", "network-stats"])?;
     if program.exists() || !place.join("var/lib/network-stats").exists() {
         bail!("a removal takes the program and keeps what was measured");
     }
-    dpkg(&["--purge", "network-stats"])?;
+    dpkg(step, &["--purge", "network-stats"])?;
     if place.join("var/lib/network-stats").exists() || config.exists() {
         bail!("a purge leaves something behind");
     }

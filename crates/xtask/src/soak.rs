@@ -48,7 +48,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         words.get(at + 1)?.parse::<u64>().ok()
     };
     let is_known = |word: &&str| ["--minutes", "--seed", "--debug"].contains(word) || word.parse::<u64>().is_ok();
-    if !words.iter().all(|word| is_known(&word)) {
+    if !words.iter().all(is_known) {
         say(USAGE);
         return ExitCode::from(2);
     }

@@ -104,6 +104,8 @@ pub(super) fn table(rows: &[Row]) -> String {
     text
 }
 
+type Figure = fn(&Look) -> u64;
+
 /// What is more in the last third than in the second, beyond what goes up and down anyway. The first third warms up:
 /// caches and journals fill to their bounds.
 pub(super) fn growth(rows: &[Row]) -> Vec<String> {
@@ -111,8 +113,8 @@ pub(super) fn growth(rows: &[Row]) -> Vec<String> {
     if third == 0 {
         return Vec::new();
     }
-    let most = |rows: &[Row], of: fn(&Look) -> u64| rows.iter().map(|row| of(&row.most)).max().unwrap_or(0);
-    let figures: [(&str, fn(&Look) -> u64, u64); 4] = [
+    let most = |rows: &[Row], of: Figure| rows.iter().map(|row| of(&row.most)).max().unwrap_or(0);
+    let figures: [(&str, Figure, u64); 4] = [
         ("memory MiB", |look| look.rss_mib, 16),
         ("open files", |look| look.files, 16),
         ("threads", |look| look.threads, 8),
