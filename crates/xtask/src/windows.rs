@@ -103,8 +103,12 @@ fn setup() -> Result<()> {
         bail!("a chroot needs root");
     }
     let place = place()?;
-    if place.join("usr/bin/wine").exists() && place.join("usr/bin/cargo").exists() {
+    // The link to Wine leads to nowhere seen from out here.
+    if fs::symlink_metadata(place.join("usr/bin/wine")).is_ok() && place.join("usr/bin/cargo").exists() {
         return Ok(());
+    }
+    if place.exists() {
+        bail!("{} is there, and is no chroot with Rust and Wine: remove it, or name another place", place.display());
     }
     if !tools::has("debootstrap") {
         bail!("debootstrap is missing: apt-get install debootstrap");
