@@ -27,7 +27,8 @@ const TOOLS: [Tool; 10] = [
 
 /// What other programs read our files with, to compare. They live in an environment of their own under `target/`, so
 /// that nothing of the system's Python is changed; the tests find it first in their `PATH`.
-const PYTHON_PACKAGES: [&str; 2] = ["openpyxl==3.1.5", "prometheus-client==0.26.0"];
+const PYTHON_PACKAGES: [&str; 4] =
+    ["openpyxl==3.1.5", "pandas==3.1.1", "prometheus-client==0.26.0", "requests==2.34.2"];
 
 /// True if the program is there.
 pub(crate) fn has(program: &str) -> bool {
