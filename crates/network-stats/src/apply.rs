@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use netstats_event::{Meta, Position};
-use netstats_inventory::{Command, InventoryHandle, Policy, decide};
+use netstats_inventory::{Command, Inventory, InventoryHandle, Policy, decide};
 use netstats_log::{Error, ErrorKind, Journal};
 use netstats_projector::Runner;
 
@@ -156,6 +156,7 @@ impl Applier {
         };
         let config = config::load(file)?;
         let mut applied = self.apply_this(&config)?;
+        applied.remarks.extend(below_floor(&self.inventory.current(), &config.policy));
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         for (changed, what) in [
             (now.server != config.server, "server"),
@@ -206,6 +207,18 @@ impl Applier {
         }
         Err(anyhow!("others changed the configuration {TRIES} times in a row while it was taken up: try again"))
     }
+}
+
+/// Jobs that were allowed before the floor was raised: they go on as they are, and that is said.
+fn below_floor(inventory: &Inventory, policy: &Policy) -> impl Iterator<Item = String> {
+    let floor = policy.min_interval_s;
+    let below = inventory.jobs.values().filter(move |job| job.spec.interval_s < floor);
+    below.map(move |job| {
+        let (name, interval_s) = (&job.spec.name, job.spec.interval_s);
+        format!(
+            "job \"{name}\" runs every {interval_s} s, below the floor of {floor} s: it goes on, until it is changed"
+        )
+    })
 }
 
 /// What the log says if it is only for now that it takes nothing.

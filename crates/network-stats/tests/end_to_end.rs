@@ -216,6 +216,23 @@ fn a_reload_takes_up_the_file_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_raised_floor_leaves_jobs_running_and_says_which() {
+    let (_folder, data, config) = place("(limits: (min_interval_s: 5))");
+    let product = Product::start(&data, &["--config", &config]);
+    let here = json!({"name": "here", "host": "127.0.0.1", "status": "paused"});
+    assert_eq!(product.ask("POST", "/api/destinations", Some(&here)).unwrap().0, 201);
+    let often = json!({"name": "often", "interval": "5s", "metrics": ["ping"], "destinations": ["here"]});
+    let (status, job) = product.ask("POST", "/api/jobs", Some(&often)).unwrap();
+    assert_eq!(status, 201, "{job}");
+
+    fs::write(&config, "(limits: (min_interval_s: 60))").unwrap();
+    let (status, applied) = product.ask("POST", "/api/config/reload", Some(&json!({}))).unwrap();
+    assert_eq!(status, 200, "{applied}");
+    assert!(applied.to_string().contains("job \\\"often\\\" runs every 5 s, below the floor of 60 s"), "{applied}");
+    assert_eq!(product.get("/api/jobs/often")["interval_s"], 5);
+}
+
+#[test]
 fn a_wrong_config_ends_with_two_and_says_where() {
     let (_folder, data, config) = place("(\n  limits: (\n    min_intervall_s: 5,\n  ),\n)");
     for arguments in

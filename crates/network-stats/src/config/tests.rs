@@ -116,6 +116,13 @@ fn a_job_of_an_undeclared_destination_is_refused_with_the_nearest() {
 }
 
 #[test]
+fn a_job_that_names_no_destination_is_refused_with_its_place() {
+    let said = complaint("(\n    jobs: [(name: \"j\", interval: \"1m\", metrics: [ping])],\n)");
+    assert!(said.starts_with("x.ron:2:12: "), "{said}");
+    assert!(said.contains("destination"), "{said}");
+}
+
+#[test]
 fn the_interval_floor_names_the_limit() {
     let text = "(jobs: [(name: \"j\", interval: \"59s\", metrics: [ping], destination_tags: [\"t\"])])";
     assert!(complaint(text).contains("x.ron:1:31: 59 s is below the floor of 60 s"), "{}", complaint(text));
