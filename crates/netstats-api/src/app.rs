@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::bodies::Bodies;
 use crate::context::ApiContext;
 use crate::gate::{Gate, Reach};
+use crate::moment::Landmarks;
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
+    pub(crate) landmarks: Landmarks,
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) gate: Gate,
 }
@@ -43,6 +45,7 @@ impl App {
             scrapes: Arc::new(Semaphore::new(1)),
             bodies: Bodies::default(),
             names: Names::default(),
+            landmarks: Landmarks::default(),
             stopping,
             gate,
         })
@@ -78,7 +81,7 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::range::Analysis;
     use crate::routes::{
         access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, logging, metrics,
-        outages, prometheus, remarks, series, what_if,
+        outages, patterns, prometheus, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -291,6 +294,7 @@ pub(crate) fn table() -> Table<App> {
     routes.extend(remarks::routes());
     routes.extend(accounting::routes());
     routes.extend(what_if::routes());
+    routes.extend(patterns::routes());
     Table::new(routes, crate::assets::find)
 }
 

@@ -139,3 +139,9 @@ pub(crate) const MAX_TITLE_CHARS: usize = 120;
 pub(crate) const MAX_WHAT_IF_DAYS: u64 = 40_000;
 /// Maintenance windows that one `POST /api/what-if` supposes.
 pub(crate) const MAX_SUPPOSED_WINDOWS: usize = 100;
+/// Events from one of which the recorded time is kept in memory to the next.
+pub(crate) const LANDMARK_EVERY: u64 = 4_096;
+/// Such times kept; past it they are forgotten and read again.
+pub(crate) const MAX_LANDMARKS: usize = 16_384;
+/// Destinations of one `GET /api/correlation`: each with each other.
+pub(crate) const MAX_CORRELATED: usize = 50;

@@ -1,6 +1,7 @@
 //! The moment that a question is about: now, or one of the past with what was known then.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netstats_event::{DestinationId, DestinationSpec, Event, JobId, Kind, Position, Timestamp};
 use netstats_inventory::{Change, Inventory};
@@ -9,6 +10,7 @@ use netstats_series::{DestinationLatest, Failure, ProbeLatest};
 use crate::app::App;
 use crate::command::blocking;
 use crate::json::parse_moment;
+use crate::limits::{LANDMARK_EVERY, MAX_LANDMARKS};
 use crate::problem::Problem;
 use crate::route::Call;
 
@@ -146,13 +148,40 @@ fn recorded_at(app: &App, position: Position) -> Result<Timestamp, Problem> {
     event.map(|envelope| envelope.recorded_at).ok_or_else(Problem::internal)
 }
 
-/// The last event recorded at a time or before it, as the clock that recorded them went on. Where it was put back, the
-/// events in between are found by position only.
-pub(crate) fn position_at(app: &App, at: Timestamp, last: Position) -> Result<Position, Problem> {
-    let (mut known, mut unknown) = (app.context.journal.first().0.saturating_sub(1), last.0 + 1);
-    while unknown - known > 1 {
-        let middle = known.midpoint(unknown);
-        if recorded_at(app, Position(middle))? <= at { known = middle } else { unknown = middle }
+/// When some events were recorded: those that the search for any time begins with. What is recorded stays so.
+#[derive(Debug, Default)]
+pub(crate) struct Landmarks(Mutex<BTreeMap<Position, Timestamp>>);
+
+impl Landmarks {
+    fn recorded_at(&self, app: &App, position: Position) -> Result<Timestamp, Problem> {
+        if !position.0.is_multiple_of(LANDMARK_EVERY) {
+            return recorded_at(app, position);
+        }
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = known().get(&position) {
+            return Ok(*at);
+        }
+        let at = recorded_at(app, position)?;
+        let mut known = known();
+        if known.len() >= MAX_LANDMARKS {
+            known.clear();
+        }
+        known.insert(position, at);
+        Ok(at)
     }
-    Ok(Position(known))
+}
+
+/// The last event recorded at a time or before it, as the clock that recorded them went on. Where it was put back, the
+/// events in between are found by position only. The search goes by the bits of the position, so that any two look at
+/// the same events first, however long the log has grown.
+pub(crate) fn position_at(app: &App, at: Timestamp, last: Position) -> Result<Position, Problem> {
+    let first = app.context.journal.first();
+    let mut known = 0;
+    for bit in (0..u64::BITS - last.0.leading_zeros()).rev() {
+        let next = Position(known | 1 << bit);
+        if next <= last && (next < first || app.landmarks.recorded_at(app, next)? <= at) {
+            known = next.0;
+        }
+    }
+    Ok(Position(known.max(first.0.saturating_sub(1))))
 }

@@ -1,14 +1,15 @@
 //! The other end of `/ws`, for the command line: reads what a server says.
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::Error;
 
-/// Hands each text of `ws://{authority}/ws?{query}` to `each`, until it returns false or the server has said all.
-/// `stream` is connected to that server.
+/// Hands each text of `ws://{authority}/ws?{query}` to `each`, until it returns false or the server has said all, and
+/// sends the server what comes out of `said`. `stream` is connected to that server.
 ///
 /// # Errors
 /// The server refuses (with its own words), or the connection breaks.
@@ -16,11 +17,20 @@ pub async fn watch(
     stream: TcpStream,
     authority: &str,
     query: &str,
+    mut said: UnboundedReceiver<String>,
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), Error> {
     let connected = client_async(format!("ws://{authority}/ws?{query}"), stream).await;
     let (mut socket, _) = connected.map_err(|error| Error::Watch(in_words(&error)))?;
-    while let Some(message) = socket.next().await {
+    loop {
+        let message = tokio::select! {
+            message = socket.next() => message,
+            Some(text) = said.recv() => {
+                socket.send(Message::text(text)).await.map_err(|error| Error::Watch(in_words(&error)))?;
+                continue;
+            }
+        };
+        let Some(message) = message else { break };
         match message.map_err(|error| Error::Watch(in_words(&error)))? {
             Message::Text(text) if !each(text.as_str()) => {
                 // Said goodbye or not, nothing more is read.

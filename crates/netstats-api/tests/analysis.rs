@@ -112,10 +112,137 @@ async fn an_outage_has_its_cause_and_the_last_good_path() {
     let availability = &analytics["availability"];
     assert_eq!((&availability["outages"], &availability["longest_outage_s"]), (&json!(1), &json!(600.0)));
     assert_eq!(availability["down_s"], 600.0);
+    assert_eq!((&outage["counted_s"], &outage["maintenance_s"]), (&json!(600.0), &json!(0.0)));
+    assert_eq!(outage["first_bad_path"], Value::Null);
+    // Of a range that begins or ends in it, only that part is told, and that it is a part.
+    let half = server.get("/api/outages?start_time=now-75m").await.is(200)["items"][0].clone();
+    assert_eq!((&half["duration_s"], &half["began_before"]), (&json!(300.0), &json!(true)));
+    let open = server.get("/api/outages?start_time=now-4h&end_time=now-75m").await.is(200)["items"][0].clone();
+    assert_eq!((&open["end"], &open["ongoing"], &open["duration_s"]), (&Value::Null, &json!(true), &json!(300.0)));
     // While it lasts it has no end.
-    server.append((0..2).map(|i| burst(2, NOW - MINUTE + i, &[0; 3])).collect());
+    server.append((0..2).map(|i| burst(2, NOW - 30_000 + i * 10_000, &[0; 3])).collect());
     let outages = server.get("/api/outages?destination=two").await.is(200);
     assert_eq!((&outages["items"][0]["end"], &outages["items"][0]["ongoing"]), (&Value::Null, &json!(true)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_of_outages_is_that_of_the_saved_account() {
+    let server = measured().await;
+    server.append(vec![burst(1, NOW - 30 * MINUTE + 1_000, &[0; 3])]);
+    let list = "/api/outages?destination=one&start_time=now-3h";
+    let all = server.get(list).await.is(200);
+    assert_eq!((&all["total"], &all["method"]["retries"]), (&json!(2), &json!(0)));
+    let account = server.get("/api/destinations/one/analytics?start_time=now-3h").await.is(200)["availability"].clone();
+    assert_eq!(account["outages"], 2);
+    let counted = |list: &Value| -> f64 {
+        list["items"].as_array().unwrap().iter().map(|outage| outage["counted_s"].as_f64().unwrap()).sum()
+    };
+    assert_eq!(account["down_s"].as_f64(), Some(counted(&all)));
+    // One failed check is none where a retry may take it back; what was said before stays readable.
+    server.send("PATCH", "/api/accounting", &json!({"retries": 1})).await.is(200);
+    let long = server.get(list).await.is(200);
+    assert_eq!((&long["total"], &long["items"][0]["duration_s"]), (&json!(1), &json!(600.0)));
+    let then = server.get(&format!("{list}&as_of={}", all["position"])).await.is(200);
+    assert_eq!(then["items"], all["items"]);
+    // Maintenance found out later takes its time out, and an outage that lies in it.
+    let window = json!({"title": "moved", "start_time": "2026-11-24T02:30:00Z", "end_time": "2026-11-24T03:00:00Z"});
+    server.post("/api/maintenance", &window).await.is(201);
+    assert_eq!(server.get(list).await.is(200)["total"], 0);
+    server.send("PATCH", "/api/accounting", &json!({"maintenance": "counted"})).await.is(200);
+    let in_maintenance = server.get(list).await.is(200)["items"][0].clone();
+    assert_eq!(in_maintenance["maintenance_s"], in_maintenance["duration_s"]);
+    // Another job's checks know of no outage, and nothing is told of what is to come.
+    assert_eq!(server.get("/api/outages?job=pings&destination=two").await.is(200)["total"], 0);
+    assert_eq!(
+        server.get("/api/outages?start_time=2027-01-01T00:00:00Z&end_time=2027-01-02T00:00:00Z").await.is(200)["total"],
+        0
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_hour_is_unusual_beside_the_same_hour_of_other_weeks() {
+    const HOUR: i64 = 60 * MINUTE;
+    let server = start().await;
+    server.furnish().await;
+    // Five weeks, slow in the evenings; in the last day one hour of the night is as slow as an evening.
+    let hours = || (1..=35 * 24_i64).rev();
+    let slow = |ago: i64| (NOW / HOUR - ago) % 24 >= 18 || ago == 3;
+    let micros = |ago: i64| if slow(ago) { 60_000 } else { 10_000 } + u32::try_from(ago % 7).unwrap() * 100;
+    server.append(hours().map(|ago| burst(1, NOW - ago * HOUR, &[micros(ago); 3])).collect());
+    server.append((1..=5).rev().map(|ago| burst(2, NOW - ago * HOUR, &[0; 3])).collect());
+    let found = server.get("/api/anomalies?destination=one").await.is(200);
+    assert_eq!((&found["resolution"], &found["anomalous"]), (&json!("3600s"), &json!(1)), "{found}");
+    assert_eq!((&found["baseline_hours"], &found["score_not_given"]), (&json!(28 * 24), &Value::Null));
+    let items = found["items"].as_array().unwrap();
+    assert_eq!(items.len(), 24);
+    let odd = items.iter().find(|item| item["anomalous"] == true).unwrap();
+    assert!(odd["time"].as_str().unwrap().starts_with("2026-11-24T01:00:00"), "{odd}");
+    assert!(odd["score"].as_f64().unwrap() > 50.0 && odd["usual"].as_f64().unwrap() < 11.0, "{odd}");
+    assert_eq!(odd["usual_n"], 4, "of the same hour of four weeks");
+    // An evening is not: it is slow every day.
+    assert!(items.iter().any(|item| item["usual"].as_f64().unwrap() > 50.0 && item["anomalous"] == false));
+    // What is learned from can be said; there is too little of it, and a range without samples has no hours.
+    let few = "/api/anomalies?destination=one&baseline_start_time=now-40h&baseline_end_time=now-30h";
+    let few = server.get(few).await.is(200);
+    assert_eq!(few["score_not_given"], "n too small: 10 hours before, 24 needed");
+    assert_eq!((&few["items"][0]["score"], &few["items"][0]["anomalous"]), (&Value::Null, &Value::Null));
+    let lost = server.get("/api/anomalies?destination=two&by=loss").await.is(200);
+    assert_eq!((&lost["items"][0]["value"], &lost["items"][0]["score"]), (&json!(100.0), &Value::Null));
+    let none = server.get("/api/anomalies?destination=two").await.is(200);
+    assert_eq!(none["items"][0]["value"], Value::Null, "lost is no time");
+    let empty = server.get("/api/anomalies?destination=one&start_time=now-50d&end_time=now-49d").await.is(200);
+    assert_eq!(empty["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_moves_together_comes_first() {
+    let server = measured().await;
+    server.post("/api/destinations", &json!({"name": "three", "host": "192.0.2.3"})).await.is(201);
+    let walk = |minute: i64| u32::try_from(minute * 7_919 % 500).unwrap();
+    server.append((0..90).map(|minute| burst(3, NOW - (180 - minute) * MINUTE, &[9_000 + walk(minute)])).collect());
+    let found = server.get("/api/correlation?start_time=now-3h").await.is(200);
+    assert_eq!(
+        (&found["resolution"], &found["exact"], &found["destinations"]),
+        (&json!("60s"), &json!(true), &json!(3))
+    );
+    let items = found["items"].as_array().unwrap();
+    let names: Vec<_> = items.iter().map(|pair| (pair["destination"].as_str(), pair["other"].as_str())).collect();
+    assert_eq!(names[0], (Some("one"), Some("two")));
+    assert_eq!(names.len(), 3);
+    // The ten minutes in which one was down have no median: they pair with nothing.
+    assert_eq!((&items[0]["n"], &items[0]["pearson"]["r"]), (&json!(170), &json!(1.0)));
+    assert_eq!(items[0]["spearman"]["r"], 1.0);
+    assert_eq!(items[1]["n"], 90);
+    assert!(items[1]["pearson"]["r"].as_f64().unwrap().abs() < 0.5);
+    assert!(items[1]["pearson"]["interval"]["low"].as_f64() < items[1]["pearson"]["interval"]["high"].as_f64());
+    // Too few to say, or nothing that moves: null, and why.
+    let loss = server.get("/api/correlation?destination=two,three&by=loss&start_time=now-3h").await.is(200);
+    assert_eq!(loss["items"][0]["pearson"], Value::Null);
+    assert_eq!(loss["items"][0]["not_given"], "a figure that never changes");
+    let none = server.get("/api/correlation?destination=1,2&start_time=now-9d&end_time=now-8d").await.is(200);
+    assert_eq!((&none["items"][0]["n"], &none["items"][0]["pearson"]), (&json!(0), &Value::Null));
+    assert_eq!(none["items"][0]["not_given"], "n too small: 0 spans with both, 3 needed");
+    // Wider spans for a longer range; a destination alone has no pair.
+    let month = server.get("/api/correlation?destination=1,2&start_time=now-30d").await.is(200);
+    assert_eq!((&month["resolution"], &month["exact"]), (&json!("3600s"), &json!(false)));
+    assert_eq!(server.get("/api/correlation?destination=1,1").await.is(200)["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_correlation_of_too_many_is_refused() {
+    let server = start().await;
+    server.furnish().await;
+    let more = |i: u32| json!({"name": format!("n{i}"), "host": format!("192.0.2.{i}")});
+    for i in 3..=50 {
+        server.post("/api/destinations", &more(i)).await.is(201);
+    }
+    assert_eq!(server.get("/api/correlation").await.is(200)["destinations"], 50);
+    server.post("/api/destinations", &more(51)).await.is(201);
+    server.get("/api/correlation").await.refuses(422, Some("destination"));
     server.stop().await;
 }
 
@@ -213,6 +340,14 @@ async fn what_cannot_be_asked_is_named_with_what_can() {
         ("/api/heatmap", "destination"),
         ("/api/outages?limit=1001", "limit"),
         ("/api/outages?destination=1,nobody", "destination"),
+        ("/api/outages?job=nothing", "job"),
+        ("/api/anomalies", "destination"),
+        ("/api/anomalies?destination=1&by=worst", "by"),
+        ("/api/anomalies?destination=1&tz=Mars/Olympus", "tz"),
+        ("/api/anomalies?destination=1&start_time=now-10001h", "start_time"),
+        ("/api/anomalies?destination=1&baseline_start_time=now-10001h", "baseline_start_time"),
+        ("/api/anomalies?destination=1&baseline_start_time=now&baseline_end_time=now-1h", "baseline_start_time"),
+        ("/api/correlation?destination=1,nobody", "destination"),
         ("/api/compare", "destination"),
         ("/api/compare?destination=1&other=nobody", "other"),
         ("/api/destinations/1/analytics?apdex_t_ms=0", "apdex_t_ms"),

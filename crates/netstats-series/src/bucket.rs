@@ -1,7 +1,7 @@
 //! What the outcomes of a span of time sum up to. All in whole numbers, so that buckets merge exactly, in any order.
 
 use netstats_projector::Error;
-use netstats_stats::{Moments, Sketch};
+use netstats_stats::{Moments, Sketch, SketchSum};
 
 use crate::bytes::{self, Reader, damaged};
 use crate::outcome::Outcome;
@@ -60,6 +60,12 @@ impl Bucket {
 
     /// Takes all that `other` took.
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.merge_counts(other);
+        self.sketch.merge(&other.sketch);
+    }
+
+    /// Takes all that `other` took, but for the distribution of its times.
+    fn merge_counts(&mut self, other: &Self) {
         self.slots += other.slots;
         self.unknown += other.unknown;
         self.sent += other.sent;
@@ -67,7 +73,6 @@ impl Bucket {
         self.late += other.late;
         self.times.merge(&other.times);
         self.ipdv = (self.ipdv.0 + other.ipdv.0, self.ipdv.1 + other.ipdv.1);
-        self.sketch.merge(&other.sketch);
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -90,12 +95,18 @@ impl Bucket {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let mut bucket = Self::default();
+        bucket.read(reader)?;
+        Ok(bucket)
+    }
+
+    /// As [`Bucket::decode`], in the place of this one, whose memory it takes over.
+    pub(crate) fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
         let mut next = || reader.number();
         let (slots, unknown, sent, lost, late) = (next()?, next()?, next()?, next()?, next()?);
         let ipdv = (next()?, next()?);
-        let (sketch, rest) = Sketch::decode(reader.0).map_err(|_| damaged("a sketch"))?;
-        reader.0 = rest;
-        let mut times = Moments { n: sketch.n(), ..Moments::default() };
+        reader.0 = self.sketch.read(reader.0).map_err(|_| damaged("a sketch"))?;
+        let mut times = Moments { n: self.sketch.n(), ..Moments::default() };
         if times.n > 0 {
             let (low, width) = (reader.small()?, reader.small()?);
             let high = low.checked_add(width).ok_or_else(|| damaged("a largest time"))?;
@@ -109,11 +120,32 @@ impl Bucket {
                 .and_then(|squares| squares.checked_sub(n * low * low))
                 .ok_or_else(|| damaged("a sum of squares"))?;
         }
-        Ok(Self { slots, unknown, sent, received: sent.wrapping_sub(lost), late, times, ipdv, sketch })
+        let sketch = std::mem::take(&mut self.sketch);
+        *self = Self { slots, unknown, sent, received: sent.wrapping_sub(lost), late, times, ipdv, sketch };
+        Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.sketch.heap_bytes()
+    }
+}
+
+/// Sums up many buckets, and gives what merging them gives: see [`SketchSum`].
+#[derive(Debug, Default)]
+pub(crate) struct BucketSum {
+    sums: Bucket,
+    sketch: SketchSum,
+}
+
+impl BucketSum {
+    pub(crate) fn add(&mut self, bucket: &Bucket) {
+        self.sums.merge_counts(bucket);
+        self.sketch.add(&bucket.sketch);
+    }
+
+    /// The sum; nothing is left here.
+    pub(crate) fn take(&mut self) -> Bucket {
+        Bucket { sketch: self.sketch.take(), ..std::mem::take(&mut self.sums) }
     }
 }
 

@@ -325,7 +325,8 @@ impl State {
         each(rows, tag::DIRECTORY, |key, row| {
             let stream = StreamKey::parse(key).and_then(|key| state.by_key.get(&key));
             let number = stream.ok_or_else(|| damaged("a directory without its stream"))?;
-            state.streams[*number].closed.extend(page::decode_spans(row, DIRECTORY_CHUNK)?);
+            let closed = &mut state.streams[*number].closed;
+            page::decode_spans(row, DIRECTORY_CHUNK)?.into_iter().for_each(|span| closed.push(span));
             Ok(())
         })?;
         Ok(state)

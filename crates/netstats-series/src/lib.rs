@@ -35,7 +35,6 @@ mod bytes;
 mod fold;
 mod latest;
 mod limits;
-mod outages;
 mod outcome;
 mod page;
 mod past;
@@ -46,11 +45,12 @@ mod row;
 mod stream;
 mod totals;
 
-pub use availability::{AccountQuery, AvailabilityProjector, AvailabilityView, OutageDetail, accounting_of};
+pub use availability::{
+    AccountQuery, AvailabilityProjector, AvailabilityView, OutageDetail, accounting_of, outage_detail,
+};
 pub use fold::SeriesProjector;
 pub use latest::{DestinationLatest, Failure, ProbeLatest, Status};
 pub use limits::*;
-pub use outages::{Down, StatusChange};
 pub use points::{Percentile, Point, Resolution, SeriesAnswer, SeriesQuery};
 pub use query::{RawQuery, Series};
 pub use row::{Cursor, Row, RowDetail, RowStatus, rows_of};

@@ -12,11 +12,9 @@ pub const MAX_RAW_OUTCOMES: usize = 100_000;
 pub const MAX_SERIES_POINTS: usize = 10_000;
 /// Outcomes read for buckets below one hour, which are made from raw samples; beyond, buckets of an hour are taken.
 pub const MAX_BUCKETED_OUTCOMES: usize = 50_000;
-/// AvailabilityView of one answer of which causes and routes are looked up.
-pub const MAX_OUTAGE_DETAILS: usize = 1_000;
 /// Outcomes read from the log at a time.
 pub(crate) const READ_CHUNK: usize = 2_048;
 /// Pages of outcomes kept decoded for answers about the past, about 12 kB each; the least recently asked for go.
 pub const MAX_NOTED_PAGES: usize = 6_000;
-/// Changes of status that one answer lists.
-pub const MAX_STATUS_CHANGES: usize = 100_000;
+/// Outcomes of a page that are read from the log at a time for answers about the past.
+pub(crate) const NOTED_AHEAD: usize = 16;

@@ -4,6 +4,8 @@
 //! taking their turns, the distance of positions and of slots changes little from one outcome to the next: an entry is
 //! the change of both distances, most often in one byte.
 
+use std::ops::Range;
+
 use netstats_projector::Error;
 
 use crate::bytes::{self, Reader, damaged};
@@ -19,6 +21,42 @@ pub(crate) struct Span {
     pub(crate) last: i64,
     /// The position of its first outcome: what a page holds was recorded from there up to the next page's.
     pub(crate) position: u64,
+}
+
+/// The spans of a stream's closed pages, in the order of the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Closed {
+    spans: Vec<Span>,
+    /// Some page begins or ends at an earlier slot than the one before it: the clock was put back.
+    is_mixed: bool,
+}
+
+impl Closed {
+    pub(crate) fn push(&mut self, span: Span) {
+        self.is_mixed |= self.spans.last().is_some_and(|last| span.first < last.first || span.last < last.last);
+        self.spans.push(span);
+    }
+
+    /// The spans, with their numbers, without those of which it is plain that they do not touch the slots: it costs
+    /// what is there, however long the history is.
+    pub(crate) fn near(&self, slots: &Range<i64>) -> impl Iterator<Item = (usize, &Span)> {
+        let all = 0..self.spans.len();
+        let near = if self.is_mixed {
+            all
+        } else {
+            let first = self.spans.partition_point(|span| span.last < slots.start);
+            first..first + self.spans[first..].partition_point(|span| span.first < slots.end)
+        };
+        near.clone().zip(&self.spans[near])
+    }
+}
+
+impl std::ops::Deref for Closed {
+    type Target = [Span];
+
+    fn deref(&self) -> &[Span] {
+        &self.spans
+    }
 }
 
 /// The page that is being filled.
@@ -159,6 +197,26 @@ mod tests {
             let span = |(a, b, position): &(i64, i64, u64)| Span { first: *a.min(b), last: *a.max(b), position: *position };
             let spans: Vec<Span> = ends.iter().map(span).collect();
             prop_assert_eq!(decode_spans(&encode_spans(&spans), DIRECTORY).unwrap(), spans);
+        }
+
+        #[test]
+        fn all_spans_that_touch_a_range_are_near_it(
+            ends in vec((0_i64..100, 0_i64..20), 0..40), sorted: bool, from in -5_i64..125, length in 0_i64..60,
+        ) {
+            let mut ends = ends;
+            if sorted {
+                ends.sort_unstable();
+                ends.iter_mut().for_each(|(_, length)| *length = 5);
+            }
+            let mut closed = Closed::default();
+            for (first, length) in ends {
+                closed.push(Span { first, last: first + length, position: 0 });
+            }
+            let slots = from..from + length;
+            let touches = |span: &Span| span.first < slots.end && span.last >= slots.start;
+            let near: Vec<usize> = closed.near(&slots).filter(|(_, span)| touches(span)).map(|(i, _)| i).collect();
+            let all = closed.iter().enumerate().filter(|(_, span)| touches(span)).map(|(i, _)| i);
+            prop_assert_eq!(near, all.collect::<Vec<_>>());
         }
 
         #[test]

@@ -13,7 +13,7 @@ use netstats_projector::{Error, EventReader};
 use crate::bytes::{Reader, damaged};
 use crate::fold::{Change, DestinationState, change_key};
 use crate::latest::Failure;
-use crate::limits::{MAX_NOTED_PAGES, RECENT_MEDIANS};
+use crate::limits::{MAX_NOTED_PAGES, NOTED_AHEAD, RECENT_MEDIANS};
 use crate::outcome::{self, Outcome, outcome_of};
 use crate::page::{self, Entry};
 use crate::query::Series;
@@ -34,8 +34,8 @@ struct Notes {
     /// Before the first.
     tally: Tally,
     outcomes: Vec<Note>,
-    /// No outcome will be added.
-    is_whole: bool,
+    /// All outcomes at positions before this one are here.
+    until: u64,
 }
 
 type Generation = HashMap<(StreamKey, usize), Arc<Notes>>;
@@ -229,7 +229,8 @@ impl Series {
         Ok(medians.into_iter().skip(surplus).map(|(_, median)| median).collect())
     }
 
-    /// A page's outcomes, at least those up to a position.
+    /// A page's outcomes, at least those up to a position: no more are read from the log than a little ahead of it, since
+    /// whoever scrubs through time enters the same page of every stream at nearly the same moment.
     fn notes(
         &self,
         reader: &dyn EventReader,
@@ -239,22 +240,28 @@ impl Series {
     ) -> Result<Arc<Notes>, Error> {
         let page = (key, index);
         let kept = self.shared.notes.get(page);
-        if let Some(notes) = &kept
-            && (notes.is_whole || notes.outcomes.last().is_some_and(|last| last.position >= position))
-        {
+        if let Some(notes) = kept.as_ref().filter(|notes| position < notes.until) {
             return Ok(notes.clone());
         }
-        let (tally, entries, is_whole) = self.page(key, index)?;
+        let (tally, entries, is_closed) = self.page(key, index)?;
+        let needed = entries.partition_point(|(_, at)| *at <= position);
+        let end = needed.next_multiple_of(NOTED_AHEAD).min(entries.len());
+        let until = match entries.get(end) {
+            Some((_, next)) => *next,
+            None if is_closed => u64::MAX,
+            // The next one is still to come.
+            None => entries.last().map_or(0, |(_, last)| last + 1),
+        };
         let mut outcomes = kept.map_or_else(Vec::new, |notes| notes.outcomes.clone());
         let missing: Vec<Position> =
-            entries[outcomes.len().min(entries.len())..].iter().map(|(_, position)| Position(*position)).collect();
+            entries[outcomes.len().min(end)..end].iter().map(|(_, position)| Position(*position)).collect();
         let mut times = Vec::new();
         for envelope in reader.get(&missing)? {
             if let Some(outcome) = outcome_of(&envelope.event, &mut times) {
                 outcomes.push(Note { position: envelope.position.0, outcome, median: outcome::median(&times) });
             }
         }
-        let notes = Arc::new(Notes { tally, outcomes, is_whole });
+        let notes = Arc::new(Notes { tally, outcomes, until });
         self.shared.notes.put(page, notes.clone());
         Ok(notes)
     }

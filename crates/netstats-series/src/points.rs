@@ -7,11 +7,12 @@ use netstats_event::{DestinationId, JobId, Position, ProbeKind, Timestamp};
 use netstats_projector::{Error, EventReader};
 use netstats_stats::{Loss, TooFew, percentile, quantile};
 
+use crate::TotalsQuery;
 use crate::bucket::{Bucket, DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::limits::{MAX_BUCKETED_OUTCOMES, MAX_SERIES_POINTS, PAGE_ENTRIES};
 use crate::outcome::outcome_of;
-use crate::page::Span;
-use crate::query::{RawQuery, Series, ceil_millis, metrics_of};
+use crate::page::{Entry, Span};
+use crate::query::{RawQuery, Series, ceil_millis, hand_on, metrics_of};
 use crate::rolls::Level;
 use crate::row::round_millis;
 use crate::stream::StreamKey;
@@ -155,13 +156,13 @@ impl Series {
     /// The stored rows or the log cannot be read.
     pub fn points(&self, reader: &dyn EventReader, query: &SeriesQuery) -> Result<SeriesAnswer, Error> {
         let max_points = query.max_points.clamp(1, MAX_SERIES_POINTS);
-        let Some(extent) = self.extent(query)? else {
+        let Some(extent) = self.extent(&scope(query))? else {
             return Ok(SeriesAnswer { resolution: Resolution::Raw, exact: true, points: Vec::new() });
         };
         if extent.least <= max_points {
             let entries = self.entries(&raw(query, &extent.slots, max_points + 1), |probe| probe == query.probe)?;
             if entries.len() <= max_points {
-                let points = self.exact(reader, query, &extent.slots, None)?;
+                let points = in_order(reader, &entries, None)?;
                 return Ok(SeriesAnswer { resolution: Resolution::Raw, exact: true, points });
             }
         }
@@ -169,31 +170,52 @@ impl Series {
             let spans = extent.slots.end.saturating_sub(1).div_euclid(width) - extent.slots.start.div_euclid(width) + 1;
             usize::try_from(spans).is_ok_and(|spans| spans <= max_points)
         };
-        let is_small = extent.most <= MAX_BUCKETED_OUTCOMES;
-        for width in [MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, DAY_MS] {
-            if !fits(width) || (width < HOUR_MS && !is_small) {
-                continue;
-            }
-            let resolution = seconds(width);
-            return Ok(if width < HOUR_MS {
-                let points = self.exact(reader, query, &outward(&extent.slots, width), Some(width))?;
-                SeriesAnswer { resolution, exact: true, points }
-            } else {
-                SeriesAnswer { resolution, exact: false, points: self.rolled_up(reader, query, &extent.slots, width)? }
-            });
-        }
+        let steps = [MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, DAY_MS].into_iter();
+        let step = steps.filter(|width| extent.is_small() || *width >= HOUR_MS).find(|width| fits(*width));
         // Never fewer points than one: the number of days is a matter of arithmetic.
-        let days = (1_i64..).find(|days| fits(days.saturating_mul(DAY_MS))).unwrap_or(1);
-        let width = days.saturating_mul(DAY_MS);
-        Ok(SeriesAnswer {
-            resolution: seconds(width),
-            exact: false,
-            points: self.rolled_up(reader, query, &extent.slots, width)?,
-        })
+        let days = || (1_i64..).map(|days| days.saturating_mul(DAY_MS)).find(|width| fits(*width)).unwrap_or(DAY_MS);
+        self.in_spans(reader, query, &extent.slots, step.unwrap_or_else(days))
+    }
+
+    /// The series of a range in spans of a given width: a part of an hour (while there are at most
+    /// [`crate::MAX_BUCKETED_OUTCOMES`] outcomes; hours else), whole hours, or whole days. `max_points` does not count.
+    ///
+    /// # Errors
+    /// The stored rows or the log cannot be read.
+    pub fn spans(&self, reader: &dyn EventReader, query: &SeriesQuery, width_s: u32) -> Result<SeriesAnswer, Error> {
+        let asked = i64::from(width_s.max(1)) * 1_000;
+        let extent = self.extent(&scope(query))?;
+        let width = match asked {
+            DAY_MS.. => asked / DAY_MS * DAY_MS,
+            HOUR_MS.. => asked / HOUR_MS * HOUR_MS,
+            _ if extent.as_ref().is_none_or(Extent::is_small) => asked,
+            _ => HOUR_MS,
+        };
+        let slots = extent.map_or(0..0, |extent| extent.slots);
+        self.in_spans(reader, query, &slots, width)
+    }
+
+    fn in_spans(
+        &self,
+        reader: &dyn EventReader,
+        query: &SeriesQuery,
+        slots: &Range<i64>,
+        width: i64,
+    ) -> Result<SeriesAnswer, Error> {
+        let exact = width < HOUR_MS;
+        let points = if slots.is_empty() {
+            Vec::new()
+        } else if exact {
+            let wide = raw(query, &outward(slots, width), usize::MAX);
+            in_order(reader, &self.entries(&wide, |probe| probe == query.probe)?, Some(width))?
+        } else {
+            self.rolled_up(reader, query, slots, width)?
+        };
+        Ok(SeriesAnswer { resolution: seconds(width), exact, points })
     }
 
     /// The part of a query's range that holds outcomes, and how many at least and at most.
-    fn extent(&self, query: &SeriesQuery) -> Result<Option<Extent>, Error> {
+    pub(crate) fn extent(&self, query: &TotalsQuery) -> Result<Option<Extent>, Error> {
         let (from, to) = (ceil_millis(query.from), ceil_millis(query.to));
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         let (mut least, mut most) = (0, 0);
@@ -210,10 +232,10 @@ impl Series {
         let mut cut: Vec<(StreamKey, usize)> = Vec::new();
         {
             let state = self.shared.read();
-            for stream in state.streams(query.job, &[query.destination], |probe| probe == query.probe) {
+            for stream in state.streams(query.job, &query.destinations, |probe| probe == query.probe) {
                 let begun = query.as_of.map(|as_of| stream.pages_begun(as_of.0));
-                let closed = begun.map_or(stream.closed.len(), |begun| begun.saturating_sub(1));
-                stream.closed[..closed].iter().for_each(|span| add(span, false));
+                let closed = begun.map_or(usize::MAX, |begun| begun.saturating_sub(1));
+                stream.closed.near(&(from..to)).take_while(|(i, _)| *i < closed).for_each(|(_, span)| add(span, false));
                 match begun {
                     None => stream.page.span().iter().for_each(|span| add(span, true)),
                     Some(begun) => cut.extend(begun.checked_sub(1).map(|index| (stream.key, index))),
@@ -229,33 +251,6 @@ impl Series {
             }
         }
         Ok((first <= last).then(|| Extent { slots: first..last + 1, least, most }))
-    }
-
-    /// Points computed from raw outcomes: one for each, or one for each span of `width`.
-    fn exact(
-        &self,
-        reader: &dyn EventReader,
-        query: &SeriesQuery,
-        slots: &Range<i64>,
-        width: Option<i64>,
-    ) -> Result<Vec<Point>, Error> {
-        let mut points = Vec::new();
-        let mut open: Option<(i64, Bucket, Vec<u32>)> = None;
-        let mut scratch = Vec::new();
-        self.visit(reader, &raw(query, slots, usize::MAX), &mut |envelope| {
-            let Some(outcome) = outcome_of(&envelope.event, &mut scratch) else { return };
-            let slot = outcome.head.slot_at.as_millis();
-            let at = width.map_or(slot, |width| slot.div_euclid(width) * width);
-            if let Some((at, sums, times)) = open.take_if(|(before, ..)| width.is_none() || *before != at) {
-                points.push(Point::exact(at, &sums, times));
-            }
-            let (_, sums, times) = open.get_or_insert_with(|| (at, Bucket::default(), Vec::new()));
-            if sums.count(&outcome, &scratch) {
-                times.extend_from_slice(&scratch);
-            }
-        })?;
-        points.extend(open.map(|(at, sums, times)| Point::exact(at, &sums, times)));
-        Ok(points)
     }
 
     /// Points from stored and open roll-ups; `width` is an hour, a day, or days.
@@ -280,10 +275,45 @@ impl Series {
     }
 }
 
-struct Extent {
+/// Points computed from raw outcomes: one for each, or one for each span of `width`.
+fn in_order(reader: &dyn EventReader, entries: &[Entry], width: Option<i64>) -> Result<Vec<Point>, Error> {
+    let mut points = Vec::new();
+    let mut open: Option<(i64, Bucket, Vec<u32>)> = None;
+    let mut scratch = Vec::new();
+    hand_on(reader, entries, &mut |envelope| {
+        let Some(outcome) = outcome_of(&envelope.event, &mut scratch) else { return };
+        let slot = outcome.head.slot_at.as_millis();
+        let at = width.map_or(slot, |width| slot.div_euclid(width) * width);
+        if let Some((at, sums, times)) = open.take_if(|(before, ..)| width.is_none() || *before != at) {
+            points.push(Point::exact(at, &sums, times));
+        }
+        let (_, sums, times) = open.get_or_insert_with(|| (at, Bucket::default(), Vec::new()));
+        if sums.count(&outcome, &scratch) {
+            times.extend_from_slice(&scratch);
+        }
+    })?;
+    points.extend(open.map(|(at, sums, times)| Point::exact(at, &sums, times)));
+    Ok(points)
+}
+
+/// Where a query looks.
+fn scope(query: &SeriesQuery) -> TotalsQuery {
+    let SeriesQuery { job, destination, probe, from, to, as_of, .. } = *query;
+    TotalsQuery { job, destinations: vec![destination], probe, from, to, as_of }
+}
+
+/// The part of a range that holds outcomes, and how many at least and at most.
+pub(crate) struct Extent {
     slots: Range<i64>,
     least: usize,
     most: usize,
+}
+
+impl Extent {
+    /// Buckets can be made from raw outcomes.
+    pub(crate) const fn is_small(&self) -> bool {
+        self.most <= MAX_BUCKETED_OUTCOMES
+    }
 }
 
 fn raw(query: &SeriesQuery, slots: &Range<i64>, limit: usize) -> RawQuery {

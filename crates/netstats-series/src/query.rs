@@ -9,7 +9,7 @@ use netstats_projector::{Error, EventReader};
 
 use crate::bytes::{Reader, damaged};
 use crate::fold::{Shared, State};
-use crate::limits::{MAX_RAW_OUTCOMES, PAGE_ENTRIES, READ_CHUNK};
+use crate::limits::{MAX_RAW_OUTCOMES, READ_CHUNK};
 use crate::page::{self, Entry, Span};
 use crate::stream::{Stream, tag};
 use crate::{Cursor, DestinationLatest, ProbeLatest, Row, rows_of};
@@ -183,32 +183,10 @@ impl Series {
     ) -> Result<Option<Cursor>, Error> {
         let asked = |probe| query.metrics.is_empty() || query.metrics.iter().any(|metric| metric.probe() == probe);
         let entries = self.entries(query, asked)?;
-        for part in entries.chunks(READ_CHUNK) {
-            // The log reads positions in ascending order; slots may be in another.
-            let mut order: Vec<usize> = (0..part.len()).collect();
-            order.sort_unstable_by_key(|i| part[*i].1);
-            let positions: Vec<Position> = order.iter().map(|i| Position(part[*i].1)).collect();
-            let events = reader.get(&positions)?;
-            let mut places = vec![0; part.len()];
-            order.iter().enumerate().for_each(|(read, place)| places[*place] = read);
-            places.iter().filter_map(|read| events.get(*read)).for_each(&mut *visit);
-        }
+        hand_on(reader, &entries, visit)?;
         Ok(entries
             .last()
             .map(|(at, position)| Cursor { at: Timestamp::from_millis(*at), position: Position(*position) }))
-    }
-
-    /// How many outcomes a query is about, at most.
-    pub(crate) fn outcomes_at_most(&self, query: &RawQuery) -> usize {
-        let wanted = Wanted::of(query);
-        let asked = |probe| query.metrics.is_empty() || query.metrics.iter().any(|metric| metric.probe() == probe);
-        let state = self.shared.read();
-        let streams = state.streams(query.job, &query.destinations, asked);
-        let pages = streams.map(|stream| {
-            let open = stream.page.span();
-            stream.closed.iter().chain(&open).filter(|span| wanted.overlaps(**span)).count()
-        });
-        pages.sum::<usize>() * PAGE_ENTRIES
     }
 
     /// Slots and positions that a query is about, in its order.
@@ -246,6 +224,25 @@ impl Series {
         }
         Ok(best.into_sorted_vec().into_iter().map(|entry| wanted.turned(entry)).collect())
     }
+}
+
+/// Hands on the events of entries, in their order.
+pub(crate) fn hand_on(
+    reader: &dyn EventReader,
+    entries: &[Entry],
+    visit: &mut dyn FnMut(&Envelope),
+) -> Result<(), Error> {
+    for part in entries.chunks(READ_CHUNK) {
+        // The log reads positions in ascending order; slots may be in another.
+        let mut order: Vec<usize> = (0..part.len()).collect();
+        order.sort_unstable_by_key(|i| part[*i].1);
+        let positions: Vec<Position> = order.iter().map(|i| Position(part[*i].1)).collect();
+        let events = reader.get(&positions)?;
+        let mut places = vec![0; part.len()];
+        order.iter().enumerate().for_each(|(read, place)| places[*place] = read);
+        places.iter().filter_map(|read| events.get(*read)).for_each(&mut *visit);
+    }
+    Ok(())
 }
 
 /// Where a page's entries are.
@@ -302,7 +299,8 @@ impl Wanted {
     fn pages(&self, state: &State, stream: &Stream) -> Vec<(Entry, Source)> {
         let open = stream.page.span().filter(|span| self.overlaps(*span));
         let open = open.map(|span| (self.bound(span), Source::Memory(stream.page.entries())));
-        let closed = stream.closed.iter().enumerate().filter(|(_, span)| self.overlaps(**span)).map(|(i, span)| {
+        let near = stream.closed.near(&(self.from..self.to)).filter(|(_, span)| self.overlaps(**span));
+        let closed = near.map(|(i, span)| {
             let key = stream.key.numbered(tag::PAGE, u32::try_from(i).unwrap_or(u32::MAX));
             let kept = state.fresh.get(&key).or_else(|| state.storing.get(&key));
             (self.bound(*span), kept.map_or(Source::Stored(key), |row| Source::Row(row.clone())))

@@ -7,7 +7,7 @@ use crate::bucket::{Bucket, DAY_MS, HOUR_MS, OpenBucket, PackedBucket};
 use crate::bytes::{self, Reader, damaged};
 use crate::limits::DIRECTORY_CHUNK;
 use crate::outcome::{Outcome, Verdict};
-use crate::page::{self, Page, Span};
+use crate::page::{self, Closed, Page, Span};
 use crate::{ProbeLatest, RowStatus, Status};
 
 /// Which stream.
@@ -297,7 +297,7 @@ pub(crate) struct Stream {
     /// The tally before the page's first outcome, as [`Tally::encode`] writes it: it will not change.
     pub(crate) page_tally: Box<[u8]>,
     /// The spans of closed pages.
-    pub(crate) closed: Vec<Span>,
+    pub(crate) closed: Closed,
     pub(crate) hour: Option<OpenBucket>,
     pub(crate) day: Option<PackedBucket>,
     pub(crate) is_dirty: bool,
@@ -311,7 +311,7 @@ impl Stream {
             tally: Tally::default(),
             page: Page::EMPTY,
             page_tally: Box::default(),
-            closed: Vec::new(),
+            closed: Closed::default(),
             hour: None,
             day: None,
             is_dirty: false,
@@ -402,7 +402,7 @@ impl Stream {
         size_of::<Self>()
             + self.page.heap_bytes()
             + self.page_tally.len()
-            + self.closed.capacity() * size_of::<Span>()
+            + self.closed.len() * size_of::<Span>()
             + buckets
     }
 

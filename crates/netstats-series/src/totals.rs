@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use netstats_event::{DestinationId, JobId, Position, ProbeKind, Timestamp};
 use netstats_projector::{Error, EventReader};
 
-use crate::bucket::{Bucket, DAY_MS, HOUR_MS};
-use crate::limits::MAX_BUCKETED_OUTCOMES;
+use crate::bucket::{Bucket, BucketSum, DAY_MS, HOUR_MS};
 use crate::outcome::outcome_of;
+use crate::points::Extent;
 use crate::query::{RawQuery, Series, ceil_millis, metrics_of};
 use crate::rolls::Level;
 use crate::stream::StreamKey;
@@ -45,7 +45,7 @@ pub struct Totals {
 
 impl Series {
     /// What each destination's outcomes in a range sum up to: from raw outcomes while there are at most
-    /// [`MAX_BUCKETED_OUTCOMES`] of them, otherwise from roll-ups.
+    /// [`crate::MAX_BUCKETED_OUTCOMES`] of them, otherwise from roll-ups.
     ///
     /// # Errors
     /// The stored rows or the log cannot be read.
@@ -60,16 +60,19 @@ impl Series {
             as_of: query.as_of,
             ..RawQuery::default()
         };
-        if self.outcomes_at_most(&raw) <= MAX_BUCKETED_OUTCOMES {
+        if self.extent(query)?.as_ref().is_none_or(Extent::is_small) {
             return Ok(Totals { resolution: Resolution::Raw, exact: true, items: self.raw_totals(reader, &raw)? });
         }
-        let keys = self.shared.read().keys(query.job, &query.destinations, query.probe);
-        let mut items: BTreeMap<DestinationId, Bucket> = BTreeMap::new();
-        for key in keys {
-            let sums = items.entry(key.destination).or_default();
-            self.hours(reader, key, query, &mut |_, bucket| sums.merge(bucket))?;
+        let mut keys = self.shared.read().keys(query.job, &query.destinations, query.probe);
+        keys.sort_unstable_by_key(|key| (key.destination, key.job));
+        let (mut sum, mut items) = (BucketSum::default(), Vec::new());
+        for of_destination in keys.chunk_by(|a, b| a.destination == b.destination) {
+            for key in of_destination {
+                self.hours(reader, *key, query, &mut |_, bucket| sum.add(bucket))?;
+            }
+            items.push((of_destination[0].destination, sum.take()));
         }
-        items.retain(|_, sums| sums.slots > 0);
+        items.retain(|(_, sums)| sums.slots > 0);
         let at = ceil_millis(query.from).div_euclid(HOUR_MS) * HOUR_MS;
         let items = items.into_iter().map(|(id, sums)| (id, Point::sketched(at, &sums))).collect();
         Ok(Totals { resolution: Resolution::Seconds(3_600), exact: false, items })

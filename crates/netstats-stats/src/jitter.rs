@@ -1,6 +1,6 @@
 //! The four things called jitter. `docs/METRICS.md` says which one is shown where.
 
-use crate::summary::{count, sum};
+use crate::summary::{BLOCK, LANES, sum};
 
 /// Inter-packet delay variation (RFC 3393, RFC 5481 section 4.1): each delay minus the one before. A lost packet
 /// breaks the pair: nothing is compared across a gap.
@@ -12,12 +12,46 @@ pub fn ipdv(delays: impl IntoIterator<Item = Option<f64>>) -> impl Iterator<Item
     })
 }
 
-/// Mean |IPDV|: the headline jitter. None where no two neighbours came back.
+/// Mean |IPDV|: the headline jitter. None where no two neighbours came back, or where a value is not finite.
+///
+/// Delays are taken by the block, lost ones as NaN: then each pair is a subtraction and a comparison without a branch,
+/// several of them at a time.
 #[must_use]
 pub fn mean_abs_ipdv(delays: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let mut pairs = 0;
-    let total = sum(ipdv(delays).inspect(|_| pairs += 1).map(f64::abs));
-    (pairs > 0 && total.is_finite()).then(|| total / count(pairs))
+    let mut delays = delays.into_iter();
+    // In front of each block, the last delay of the one before.
+    let mut block = [f64::NAN; BLOCK + 1];
+    let (mut pairs, mut is_finite) = (0.0, true);
+    let totals = std::iter::from_fn(|| {
+        let mut filled = 0;
+        for (place, delay) in block[1..].iter_mut().zip(&mut delays) {
+            *place = delay.unwrap_or(f64::NAN);
+            is_finite &= delay.is_none_or(f64::is_finite);
+            filled += 1;
+        }
+        block[filled + 1..].fill(f64::NAN);
+        let (total, more) = abs_differences(&block, filled.div_ceil(LANES));
+        pairs += more;
+        block[0] = block[filled];
+        (filled > 0).then_some(total)
+    });
+    let total = sum(totals);
+    (pairs > 0.0 && is_finite && total.is_finite()).then(|| total / pairs)
+}
+
+/// The sum of |difference| of neighbours, of which none is NaN, and how many there are, in so many rounds.
+fn abs_differences(block: &[f64; BLOCK + 1], rounds: usize) -> (f64, f64) {
+    let (mut totals, mut pairs) = ([0.0_f64; LANES], [0.0_f64; LANES]);
+    let (before, after) = (block[..BLOCK].as_chunks::<LANES>().0, block[1..].as_chunks::<LANES>().0);
+    for (before, after) in before.iter().zip(after).take(rounds) {
+        for lane in 0..LANES {
+            let distance = (after[lane] - before[lane]).abs();
+            let is_pair = !distance.is_nan();
+            totals[lane] += if is_pair { distance } else { 0.0 };
+            pairs[lane] += if is_pair { 1.0 } else { 0.0 };
+        }
+    }
+    (totals.iter().sum(), pairs.iter().sum())
 }
 
 /// Packet delay variation (RFC 5481 section 4.2): each delay minus the smallest, in ascending order. Its percentiles
@@ -87,6 +121,24 @@ mod tests {
         assert_eq!(ipdv(delays).collect::<Vec<_>>(), [1.0]);
         assert_eq!(mean_abs_ipdv([Some(1.0), None, Some(2.0)]), None);
         assert_eq!(mean_abs_ipdv([None, None]), None);
+        assert_eq!(mean_abs_ipdv([]), None);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_no_loss() {
+        for odd in [f64::NAN, f64::INFINITY] {
+            assert_eq!(mean_abs_ipdv([Some(1.0), Some(2.0), Some(odd), Some(odd)]), None);
+        }
+    }
+
+    #[test]
+    fn blocks_are_paired_across_their_edges() {
+        for n in [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 1] {
+            let rising = (0..n).map(|i| Some((i * i) as f64));
+            assert_eq!(mean_abs_ipdv(rising), Some((n - 1) as f64), "{n}: (n-1)^2 over n - 1 pairs");
+            let gap = (0..n).map(|i| (i != BLOCK - 1).then_some(i as f64));
+            assert_eq!(mean_abs_ipdv(gap), Some(1.0), "{n}");
+        }
     }
 
     #[test]

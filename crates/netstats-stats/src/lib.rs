@@ -51,7 +51,7 @@ pub use limits::*;
 pub use loss::{Loss, LossPattern, LossPeriod};
 pub use mean::{Interval, mean_interval};
 pub use moments::Moments;
-pub use sketch::{RELATIVE_ERROR, Sketch, SketchError};
+pub use sketch::{RELATIVE_ERROR, Sketch, SketchError, SketchSum};
 pub use summary::{
     Summary, TooFew, mean, percentile, percentile_needs, quantile, quantiles, sorted, stddev, summarise,
 };

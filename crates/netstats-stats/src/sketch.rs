@@ -128,6 +128,10 @@ impl Sketch {
 
     /// Takes all that `other` took.
     pub fn merge(&mut self, other: &Self) {
+        if self.bins.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         let most = self.bins.len() + other.bins.len();
         let mine = std::mem::replace(self, Self { bins: Vec::with_capacity(most), counts: Vec::with_capacity(most) });
         let (mut left, mut right) = (mine.pairs().peekable(), other.pairs().peekable());
@@ -225,23 +229,75 @@ impl Sketch {
     /// # Errors
     /// The bytes are not a sketch.
     pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), SketchError> {
+        let mut sketch = Self::default();
+        let rest = sketch.read(bytes)?;
+        Ok((sketch, rest))
+    }
+
+    /// As [`Sketch::decode`], into this sketch: whoever reads many takes the same one again, and its memory.
+    ///
+    /// # Errors
+    /// The bytes are not a sketch; this one is then of no use before it is read into again.
+    pub fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], SketchError> {
         let mut bits = BitReader { bytes, at: 0 };
         let len = usize::try_from(bits.gamma()? - 1).map_err(|_| SketchError)?;
         if len > BINS {
             return Err(SketchError);
         }
-        let mut sketch = Self { bins: Vec::with_capacity(len), counts: Vec::with_capacity(len) };
+        self.bins.clear();
+        self.counts.clear();
+        self.bins.reserve_exact(len);
+        self.counts.reserve_exact(len);
         let mut next = 0_u64;
         for i in 0..len {
             let bin = next.checked_add(bits.gamma()?).ok_or(SketchError)? - u64::from(i == 0);
             if bin >= BINS as u64 {
                 return Err(SketchError);
             }
-            sketch.bins.push(u16::try_from(bin).map_err(|_| SketchError)?);
-            sketch.counts.push(u32::try_from(bits.gamma()?).map_err(|_| SketchError)?);
+            self.bins.push(u16::try_from(bin).map_err(|_| SketchError)?);
+            self.counts.push(u32::try_from(bits.gamma()?).map_err(|_| SketchError)?);
             next = bin;
         }
-        Ok((sketch, &bytes[bits.at.div_ceil(8)..]))
+        Ok(&bytes[bits.at.div_ceil(8)..])
+    }
+}
+
+/// The sum of many sketches, with room for every bin: a merge is an addition for each bin in use, and nothing is
+/// allocated. Gives what [`Sketch::merge`] gives.
+#[derive(Clone, Debug)]
+pub struct SketchSum {
+    counts: Box<[u32; BINS]>,
+    /// All bins that hold something are in here.
+    used: std::ops::Range<usize>,
+}
+
+impl Default for SketchSum {
+    fn default() -> Self {
+        Self { counts: Box::new([0; BINS]), used: BINS..0 }
+    }
+}
+
+impl SketchSum {
+    /// Takes all that `sketch` took.
+    pub fn add(&mut self, sketch: &Sketch) {
+        let (Some(first), Some(last)) = (sketch.bins.first(), sketch.bins.last()) else { return };
+        self.used = self.used.start.min(usize::from(*first))..self.used.end.max(usize::from(*last) + 1);
+        for (bin, more) in sketch.pairs() {
+            let count = &mut self.counts[usize::from(bin)];
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// The sketch of all that was taken; nothing is left here.
+    pub fn take(&mut self) -> Sketch {
+        let used = std::mem::replace(&mut self.used, BINS..0);
+        let mut sketch = Sketch::default();
+        for (bin, count) in self.counts.iter_mut().enumerate().take(used.end).skip(used.start).filter(|(_, n)| **n > 0)
+        {
+            sketch.bins.push(u16::try_from(bin).unwrap_or(u16::MAX));
+            sketch.counts.push(std::mem::take(count));
+        }
+        sketch
     }
 }
 
@@ -283,22 +339,39 @@ struct BitReader<'a> {
 }
 
 impl BitReader<'_> {
-    fn bit(&mut self) -> Result<bool, SketchError> {
-        let byte = self.bytes.get(self.at / 8).ok_or(SketchError)?;
-        let bit = byte >> (7 - self.at % 8) & 1 == 1;
-        self.at += 1;
-        Ok(bit)
+    /// The next 64 bits, and zeros behind the end.
+    fn window(&self) -> u64 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let [front @ .., last] = rest.first_chunk::<9>().copied().unwrap_or_else(|| {
+            let mut nine = [0; 9];
+            nine[..rest.len()].copy_from_slice(rest);
+            nine
+        });
+        let shift = self.at % 8;
+        // Shifted in two steps: by 8 at once would be too far where nothing is to be shifted.
+        u64::from_be_bytes(front) << shift | u64::from(last) >> 1 >> (7 - shift)
+    }
+
+    fn take(&mut self, bits: usize) -> Result<(), SketchError> {
+        self.at += bits;
+        if self.at > self.bytes.len() * 8 { Err(SketchError) } else { Ok(()) }
     }
 
     fn gamma(&mut self) -> Result<u64, SketchError> {
-        let mut bits = 0;
-        while !self.bit()? {
-            bits += 1;
-            if bits > 63 {
-                return Err(SketchError);
-            }
+        let window = self.window();
+        let zeros = window.leading_zeros();
+        // All of its bits are here, as they nearly always are.
+        if zeros < 32 {
+            self.take(2 * zeros as usize + 1)?;
+            return Ok(window >> (63 - 2 * zeros));
         }
-        (0..bits).try_fold(1_u64, |number, _| Ok(number << 1 | u64::from(self.bit()?)))
+        if zeros == 64 {
+            return Err(SketchError);
+        }
+        self.take(zeros as usize)?;
+        let number = self.window() >> (63 - zeros);
+        self.take(zeros as usize + 1)?;
+        Ok(number)
     }
 }
 
@@ -322,6 +395,40 @@ mod tests {
         for value in edges.chain(0..100_000).chain([u32::MAX]) {
             let bin = usize::from(bin_of(value));
             assert!(LOWS[bin] <= u64::from(value) && u64::from(value) < LOWS[bin + 1], "{value} in {bin}");
+        }
+    }
+
+    #[test]
+    fn codes_of_any_length_come_back_at_any_place_in_a_byte() {
+        let numbers = || (0..64).map(|bits| 1_u64 << bits).flat_map(|n| [n, n | 1, n | n >> 1]).chain([u64::MAX]);
+        for offset in 0..8 {
+            let mut out = Vec::new();
+            let mut writer = BitWriter { out: &mut out, free: 0 };
+            (0..offset).for_each(|_| writer.bit(true));
+            numbers().for_each(|number| writer.gamma(number));
+            let mut reader = BitReader { bytes: &out, at: offset };
+            numbers().for_each(|number| assert_eq!(reader.gamma(), Ok(number)));
+            assert!(reader.gamma().is_err(), "only zeros are left");
+        }
+    }
+
+    #[test]
+    fn a_sum_is_what_merging_gives() {
+        let sketches: Vec<Sketch> = (0..40_u32)
+            .map(|i| {
+                let mut sketch = Sketch::default();
+                sketch.extend((0..i * 3).map(|k| k.wrapping_mul(2_654_435_761).rotate_left(i) >> (i % 20)));
+                sketch
+            })
+            .collect();
+        let (mut sum, mut merged) = (SketchSum::default(), Sketch::default());
+        for part in sketches.chunks(7) {
+            part.iter().for_each(|sketch| {
+                sum.add(sketch);
+                merged.merge(sketch);
+            });
+            assert_eq!(sum.take(), std::mem::take(&mut merged));
+            assert_eq!(sum.take(), Sketch::default(), "what was taken is gone");
         }
     }
 

@@ -89,8 +89,8 @@ pub fn sorted(values: &[f64]) -> Option<Vec<f64>> {
 
 /// Values added up plainly before the error of an addition is carried along, and how many such sums go on side by side
 /// so that the processor adds several values at a time. Always the same ones: the same values give the same bits.
-const BLOCK: usize = 128;
-const LANES: usize = 8;
+pub(crate) const BLOCK: usize = 128;
+pub(crate) const LANES: usize = 8;
 
 /// As [`sum`], for many values: each block of 128 is off by what 16 additions lose, and a million values by no more.
 pub(crate) fn sum_of(values: &[f64], map: impl Fn(f64) -> f64) -> f64 {

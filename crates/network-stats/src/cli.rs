@@ -142,6 +142,9 @@ pub(crate) struct ReplayArgs {
     /// Then go on with live updates
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Enter pauses the replay, and lets it go on
+    #[arg(long)]
+    pub(crate) interactive: bool,
     /// Only about these destinations, by name or number, with commas
     #[arg(long, value_name = "LIST")]
     pub(crate) destinations: Option<String>,

@@ -1,7 +1,8 @@
 //! `replay`: the updates of a span of the log, as the running product tells them.
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::ask::{escape, running, say};
 use crate::cli::ReplayArgs;
@@ -12,13 +13,21 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
     let client = running(decided);
     let stream = client.connect()?;
     stream.set_nonblocking(true)?;
-    let mut refused = None;
-    let follow = asked.follow;
+    let (mut refused, mut updates, mut is_live) = (None, 0_u64, false);
     let each = |text: &str| {
         let message: Value = serde_json::from_str(text).unwrap_or_default();
         match message["type"].as_str() {
-            Some("update") => say(text),
-            Some("replayed") => return follow,
+            Some("update") => {
+                updates += 1;
+                say(text);
+            }
+            Some("replayed") => {
+                is_live = true;
+                return asked.follow;
+            }
+            Some("paused") => eprintln!("paused after {updates} updates; Enter goes on"),
+            Some("resumed") => eprintln!("goes on"),
+            Some("error") if is_live => eprintln!("live updates cannot be paused"),
             Some("error") => {
                 refused = Some(message);
                 return false;
@@ -30,12 +39,28 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::from_std(stream)?;
-        netstats_api::watch(stream, client.authority(), &query(asked), each).await.context("the replay broke off")
+        let turns = turns(asked.interactive);
+        let watched = netstats_api::watch(stream, client.authority(), &query(asked), turns, each);
+        watched.await.context("the replay broke off")
     })?;
     match refused {
         Some(error) => bail!("{}", error["message"].as_str().unwrap_or("the product refuses")),
         None => Ok(()),
     }
+}
+
+/// What the lines of standard input say to the product: the replay pauses, and goes on. Nothing, unless it was asked
+/// for: a program in the background that reads from its terminal is stopped.
+fn turns(is_interactive: bool) -> UnboundedReceiver<String> {
+    let (send, turns) = unbounded_channel();
+    if is_interactive {
+        std::thread::spawn(move || {
+            let ops = ["pause", "resume"].into_iter().cycle();
+            let mut lines = std::io::stdin().lines().map_while(Result::ok).zip(ops);
+            lines.try_for_each(|(_, op)| send.send(json!({"op": op}).to_string()))
+        });
+    }
+    turns
 }
 
 fn query(asked: &ReplayArgs) -> String {
@@ -64,6 +89,7 @@ mod tests {
             to: Some("99".to_owned()),
             speed: "max".to_owned(),
             follow: true,
+            interactive: false,
             destinations: None,
             jobs: Some("core pings".to_owned()),
             kinds: None,

@@ -22,14 +22,9 @@ pub(super) struct Span {
     pub(super) as_of: Option<Position>,
 }
 
-/// The account of one destination.
-pub(super) fn account(
-    app: &App,
-    inventory: &Inventory,
-    destination: DestinationId,
-    span: Span,
-) -> Result<Availability, Problem> {
-    let query = AccountQuery {
+/// The question for the account of one destination.
+pub(super) fn question(inventory: &Inventory, destination: DestinationId, span: Span) -> AccountQuery {
+    AccountQuery {
         job: span.job,
         destination,
         from: span.from,
@@ -37,8 +32,17 @@ pub(super) fn account(
         maintenance: inventory.maintenance_of(destination, &(span.from..span.to)),
         accounting: accounting_of(&inventory.accounting),
         as_of: span.as_of,
-    };
-    Ok(app.context.availability.account(&app.context.series, &query)?)
+    }
+}
+
+/// The account of one destination.
+pub(super) fn account(
+    app: &App,
+    inventory: &Inventory,
+    destination: DestinationId,
+    span: Span,
+) -> Result<Availability, Problem> {
+    Ok(app.context.availability.account(&app.context.series, &question(inventory, destination, span))?)
 }
 
 /// An account in figures.
@@ -75,7 +79,7 @@ impl From<&Availability> for AccountJson {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a range stay far below 2^53")]
-fn seconds(millis: i64) -> f64 {
+pub(super) fn seconds(millis: i64) -> f64 {
     millis as f64 / 1_000.0
 }
 

@@ -55,14 +55,14 @@ const COMPARED: usize = 5_000;
 /// The time that satisfies (Apdex), where `apdex_t_ms` does not say.
 const APDEX_T_MS: usize = 100;
 const MAX_APDEX_MS: usize = 60_000;
-const CONFIDENCE: f64 = 0.95;
+pub(super) const CONFIDENCE: f64 = 0.95;
 
 /// Rounds what was computed in floating point to nanoseconds of a figure in milliseconds.
-fn tidy(millis: f64) -> f64 {
+pub(super) fn tidy(millis: f64) -> f64 {
     (millis * 1e6).round() / 1e6
 }
 
-fn interval(interval: netstats_stats::Interval, scale: impl Fn(f64) -> f64) -> Value {
+pub(super) fn interval(interval: netstats_stats::Interval, scale: impl Fn(f64) -> f64) -> Value {
     json!({"low": scale(interval.low), "high": scale(interval.high), "confidence": interval.confidence})
 }
 

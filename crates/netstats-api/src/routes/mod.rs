@@ -15,6 +15,7 @@ pub(crate) mod jobs;
 pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod outages;
+pub(crate) mod patterns;
 pub(crate) mod prometheus;
 pub(crate) mod range;
 pub(crate) mod remarks;

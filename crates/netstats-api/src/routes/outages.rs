@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netstats_event::{DestinationId, Envelope, Event, HopAnswer, Metric, Position, RouteTraced, Timestamp};
-use netstats_series::{Down, RawQuery, RowDetail, RowStatus, rows_of};
+use netstats_series::{RawQuery, RowDetail, RowStatus, outage_detail, rows_of};
+use netstats_stats::Outage;
 use serde::Serialize;
 use serde_json::json;
 
+use super::account::{Span, account, question, seconds};
 use super::range::{DESTINATION, DESTINATIONS, JOB, destinations_or_all, job, number, range, required_destination};
 use super::series::name_of;
 use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, param};
-use crate::json::Time;
+use crate::json::{AccountingJson, Time};
 use crate::limits::{MAX_OUTAGES, MAX_TRACES};
 use crate::moment::{Moment, answer};
 use crate::problem::Problem;
@@ -24,6 +26,7 @@ use crate::route::Call;
 /// What `GET /api/outages` takes.
 pub(crate) const OUTAGES: &[Param] = &[
     DESTINATIONS,
+    JOB,
     START_TIME,
     END_TIME,
     param("limit", ParamKind::Whole(1, MAX_OUTAGES as u64), "So many of them, the newest first"),
@@ -47,17 +50,22 @@ struct OutageJson<'a> {
     destination_id: u32,
     destination: &'a str,
     start: Time,
+    /// The first check that was answered; none while there is none in the range.
     end: Option<Time>,
     duration_s: f64,
+    /// Of these, what counts as down by the method, and what lay in maintenance windows.
+    counted_s: f64,
+    maintenance_s: f64,
     ongoing: bool,
+    /// It began before the range: `start` is the range's.
+    began_before: bool,
     cause: Option<&'static str>,
     first_bad: Option<FirstBad>,
     last_good_path: Option<PathSeen>,
-    start_position: u64,
-    end_position: Option<u64>,
+    first_bad_path: Option<PathSeen>,
 }
 
-/// The slot that began an outage.
+/// The first slot of an outage that brought no answer.
 #[derive(Serialize)]
 struct FirstBad {
     timestamp: Time,
@@ -68,7 +76,7 @@ struct FirstBad {
     error: Option<String>,
 }
 
-/// The last trace before an outage that reached the destination.
+/// A trace before an outage, or in it.
 #[derive(Serialize)]
 struct PathSeen {
     timestamp: Time,
@@ -84,60 +92,55 @@ struct HopJson {
     name: Option<String>,
 }
 
-/// How long a time in which a destination was down is, up to `now` while it lasts.
-pub(super) fn length_s(down: &Down, now: Timestamp) -> f64 {
-    down.to.map_or(now, |to| to.at).since(down.from.at).as_secs_f64()
-}
-
 /// `GET /api/outages`
 pub(crate) async fn outages(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     answer(app, call, |app, call, moment| {
         let position = moment.position(app);
         let (from, to) = range(call, moment.now, WEEK)?;
         let limit = number(call, "limit", MAX_OUTAGES, MAX_OUTAGES)?;
-        let mut found: Vec<(DestinationId, Down)> = Vec::new();
+        let job = job(call, &moment.inventory)?;
+        // Nothing is known of what is to come.
+        let span = Span { job, from: from.min(moment.now), to: to.min(moment.now), as_of: moment.as_of };
+        let mut found: Vec<(DestinationId, Outage)> = Vec::new();
         for id in destinations_or_all(call, moment)? {
-            let downs = app.context.series.outages(id, from..to, moment.as_of)?;
-            found.extend(downs.into_iter().map(|down| (id, down)));
+            found.extend(account(app, &moment.inventory, id, span)?.outages.into_iter().map(|outage| (id, outage)));
         }
         // The newest first.
-        found.sort_by_key(|(id, down)| (std::cmp::Reverse(down.from.at), *id));
+        found.sort_by_key(|(id, outage)| (std::cmp::Reverse(outage.from), *id));
         let total = found.len();
         found.truncate(limit);
-        let items = found.iter().map(|(id, down)| outage(app, moment, *id, down)).collect::<Result<Vec<_>, _>>()?;
+        let items = found.iter().map(|(id, outage)| told(app, moment, *id, span, *outage));
+        let items = items.collect::<Result<Vec<_>, Problem>>()?;
         Ok(Reply::json(&json!({
-            "start_time": Time(from), "end_time": Time(to), "total": total, "items": items, "position": position.0,
+            "start_time": Time(from), "end_time": Time(to), "method": AccountingJson::of(&moment.inventory.accounting),
+            "total": total, "items": items, "position": position.0,
         })))
     })
     .await
 }
 
-fn outage<'a>(app: &App, moment: &'a Moment, id: DestinationId, down: &Down) -> Result<OutageJson<'a>, Problem> {
-    let first = app.context.journal.get(&[down.from.position])?.pop();
-    let row = first.as_ref().and_then(|envelope| rows_of(envelope, &[]).into_iter().next());
-    let traced = RawQuery {
-        destinations: vec![id],
-        metrics: vec![Metric::Traceroute],
-        to: down.from.at,
-        limit: LOOK_BACK,
-        newest_first: true,
-        as_of: moment.as_of,
-        ..RawQuery::default()
-    };
-    let traces = app.context.series.events(&*app.context.journal, &traced)?;
-    let last_good = traces.iter().find_map(|envelope| match &envelope.event {
-        Event::RouteTraced(route) if route.reached => Some((envelope, route)),
-        _ => None,
-    });
+fn told<'a>(
+    app: &App,
+    moment: &'a Moment,
+    id: DestinationId,
+    span: Span,
+    outage: Outage,
+) -> Result<OutageJson<'a>, Problem> {
+    let question = question(&moment.inventory, id, span);
+    let detail = outage_detail(&app.context.series, &*app.context.journal, &question, outage)?;
+    let first_bad = detail.cause;
     Ok(OutageJson {
         destination_id: id.0,
         destination: name_of(moment, id),
-        start: Time(down.from.at),
-        end: down.to.map(|to| Time(to.at)),
-        duration_s: length_s(down, moment.now),
-        ongoing: down.to.is_none(),
-        cause: row.as_ref().map(|row| row.status.name()),
-        first_bad: row.map(|row| FirstBad {
+        start: Time(Timestamp::from_millis(outage.from)),
+        end: (!outage.is_open).then_some(Time(Timestamp::from_millis(outage.to))),
+        duration_s: seconds(outage.to - outage.from),
+        counted_s: seconds(outage.counted_ms),
+        maintenance_s: seconds(outage.maintenance_ms),
+        ongoing: outage.is_open,
+        began_before: outage.is_cut,
+        cause: first_bad.as_ref().map(|row| row.status.name()),
+        first_bad: first_bad.map(|row| FirstBad {
             timestamp: Time(row.at),
             position: row.position.0,
             job_id: row.job.0,
@@ -145,19 +148,22 @@ fn outage<'a>(app: &App, moment: &'a Moment, id: DestinationId, down: &Down) -> 
             status: row.status.name(),
             error: row.error,
         }),
-        last_good_path: last_good.map(|(envelope, route)| PathSeen {
+        last_good_path: detail.last_good_path.as_ref().and_then(PathSeen::of),
+        first_bad_path: detail.first_bad_path.as_ref().and_then(PathSeen::of),
+    })
+}
+
+impl PathSeen {
+    fn of(envelope: &Envelope) -> Option<Self> {
+        let Event::RouteTraced(route) = &envelope.event else { return None };
+        Some(Self {
             timestamp: Time(route.head.slot_at),
             position: envelope.position.0,
             path_hash: hash_of(envelope),
             hops: hops_of(route),
-        }),
-        start_position: down.from.position.0,
-        end_position: down.to.map(|to| to.position.0),
-    })
+        })
+    }
 }
-
-/// Traces before an outage among which one that reached the destination is looked for.
-const LOOK_BACK: usize = 16;
 
 fn hash_of(envelope: &Envelope) -> String {
     let row = rows_of(envelope, &[Metric::Traceroute]).into_iter().next();

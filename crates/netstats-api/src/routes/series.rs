@@ -130,11 +130,11 @@ pub(crate) async fn series(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
     .await
 }
 
-const BY_NAMES: &[&str] = &["p95", "loss", "jitter", "median", "mean", "max"];
-type Value = fn(&Point) -> Option<f64>;
+pub(super) const BY_NAMES: &[&str] = &["p95", "loss", "jitter", "median", "mean", "max"];
+pub(super) type Value = fn(&Point) -> Option<f64>;
 
 /// The figures by which destinations and hours are compared.
-const BY: &[(&str, Value)] = &[
+pub(super) const BY: &[(&str, Value)] = &[
     ("p95", |point| point.p95_ms.ok()),
     ("loss", |point| point.loss_ratio.map(percent)),
     ("jitter", |point| point.jitter_ms),
@@ -197,7 +197,7 @@ pub(crate) async fn top(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 }
 
 /// The cell of the week of a moment: weekday (0 is Monday) times 24, plus hour.
-fn week_cell(zone: &TimeZone, at: Timestamp) -> Option<i64> {
+pub(super) fn week_cell(zone: &TimeZone, at: Timestamp) -> Option<i64> {
     let local = zone.to_datetime(jiff::Timestamp::from_millisecond(at.as_millis()).ok()?);
     Some(i64::from(local.weekday().to_monday_zero_offset()) * 24 + i64::from(local.hour()))
 }

@@ -7,4 +7,4 @@ mod query;
 mod stretch;
 
 pub use fold::AvailabilityProjector;
-pub use query::{AccountQuery, AvailabilityView, OutageDetail, accounting_of};
+pub use query::{AccountQuery, AvailabilityView, OutageDetail, accounting_of, outage_detail};

@@ -13,7 +13,7 @@ use netstats_stats::{Accounting, Availability, Blindness, Known, Outage, availab
 use super::fold::{OVER, Shared};
 use super::stretch::{DAY_MS, Stretch, known};
 use crate::bytes::Reader;
-use crate::limits::{MAX_OUTAGE_DETAILS, MAX_RAW_OUTCOMES};
+use crate::limits::MAX_RAW_OUTCOMES;
 use crate::outcome::outcome_of;
 use crate::query::ceil_millis;
 use crate::stream::{StreamKey, ordered};
@@ -100,21 +100,6 @@ impl AvailabilityView {
             query.maintenance.iter().map(|span| span.start.as_millis()..ceil_millis(span.end)).collect();
         let range = ceil_millis(query.from)..ceil_millis(query.to);
         Ok(availability(&streams, &maintenance, &range, &query.accounting))
-    }
-
-    /// The outages of a range that count, in order, with their causes and routes; at most
-    /// [`crate::MAX_OUTAGE_DETAILS`].
-    ///
-    /// # Errors
-    /// The stored rows or the log cannot be read.
-    pub fn outages(
-        &self,
-        series: &Series,
-        reader: &dyn EventReader,
-        query: &AccountQuery,
-    ) -> Result<Vec<OutageDetail>, Error> {
-        let outages = self.account(series, query)?.outages;
-        outages.into_iter().take(MAX_OUTAGE_DETAILS).map(|outage| detail(series, reader, query, outage)).collect()
     }
 
     /// The stretches of a destination's streams that reach into the query's range, ready for the arithmetic.
@@ -211,7 +196,11 @@ fn laid_out(mut stretches: Vec<Stretch>) -> Vec<netstats_stats::Stretch> {
     laid
 }
 
-fn detail(
+/// What is known of an outage of an account: `query` is the account's.
+///
+/// # Errors
+/// The stored rows or the log cannot be read.
+pub fn outage_detail(
     series: &Series,
     reader: &dyn EventReader,
     query: &AccountQuery,

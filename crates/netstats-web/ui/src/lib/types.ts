@@ -284,7 +284,6 @@ export interface Outage {
   cause: RowStatus | null;
   first_bad: { timestamp: string; position: number; job_id: number; metric: string; status: string; error: string | null } | null;
   last_good_path: { timestamp: string; hops: Hop[] } | null;
-  start_position: number;
 }
 
 export interface PathVersion {
