@@ -1,5 +1,7 @@
 //! `replay`: the updates of a span of the log, as the running product tells them.
 
+use std::io::Write;
+
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,9 +27,9 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
                 is_live = true;
                 return asked.follow;
             }
-            Some("paused") => eprintln!("paused after {updates} updates; Enter goes on"),
-            Some("resumed") => eprintln!("goes on"),
-            Some("error") if is_live => eprintln!("live updates cannot be paused"),
+            Some("paused") => note(&format!("paused after {updates} updates; Enter goes on")),
+            Some("resumed") => note("goes on"),
+            Some("error") if is_live => note("live updates cannot be paused"),
             Some("error") => {
                 refused = Some(message);
                 return false;
@@ -47,6 +49,11 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
         Some(error) => bail!("{}", error["message"].as_str().unwrap_or("the product refuses")),
         None => Ok(()),
     }
+}
+
+/// A line for whoever sits there, beside the updates.
+fn note(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// What the lines of standard input say to the product: the replay pauses, and goes on. Nothing, unless it was asked
