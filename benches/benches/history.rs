@@ -255,6 +255,11 @@ fn main() {
     ask(address, "24 h raw of one destination, rows", times, |_| {
         format!("/api/jobs/1/metrics?destination={}&start_time=now-24h", any())
     });
+    for days in [10, 30].into_iter().filter(|of| *of <= days) {
+        ask(address, &format!("24 h raw of one destination, {days} d ago"), times, |_| {
+            series(any(), &format!("now-{days}d"), 1_500).replace("=now&", &format!("=now-{}d&", days - 1))
+        });
+    }
     for days in [1, 10, 30].into_iter().filter(|of| *of <= days) {
         ask(address, &format!("{days} d of one destination, buckets of 1 h"), times, |_| {
             series(any(), &format!("now-{days}d"), (days * 24 + 1).min(721))

@@ -46,6 +46,11 @@ pub(crate) fn damaged(what: &str) -> Error {
 
 impl<'a> Reader<'a> {
     pub(crate) fn wide(&mut self) -> Result<u128, Error> {
+        // Most numbers are small.
+        if let [only @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u128::from(*only));
+        }
         let mut number = 0_u128;
         for shift in (0..128).step_by(7) {
             let byte = self.byte()?;
