@@ -70,7 +70,12 @@ fn edit(random: &mut Random, inventory: &Inventory) -> Command {
         54..60 => Command::AddJob(job),
         60..75 => Command::ChangeJob { id: job_id, spec: job },
         75..78 if job_id.0 > 2 || random.below(20) == 0 => Command::RemoveJob { id: job_id },
-        78..90 => Command::StartJob { id: job_id },
+        78..88 => Command::StartJob { id: job_id },
+        88..90 => Command::ChangeAccounting(AccountingSpec {
+            retries: u32::try_from(random.below(3)).unwrap(),
+            grace_s: u32::try_from(random.below(60)).unwrap(),
+            ..AccountingSpec::default()
+        }),
         _ => Command::StopJob { id: job_id },
     }
 }
@@ -144,7 +149,7 @@ async fn server_of(drafts: &[Draft]) -> Server {
     server
 }
 
-const QUESTIONS: [&str; 19] = [
+const QUESTIONS: [&str; 24] = [
     "/api/destinations",
     "/api/destinations?tag=t1&status=active",
     "/api/destinations/1",
@@ -162,6 +167,11 @@ const QUESTIONS: [&str; 19] = [
     "/api/top?by=jitter&worst=2",
     "/api/compare?destination=1&other=2&start_time=now-7d",
     "/api/outages",
+    "/api/outages?job=1&start_time=now-20m",
+    "/api/accounting",
+    "/api/anomalies?destination=1&by=mean&start_time=now-1h",
+    "/api/anomalies?destination=1&by=loss&start_time=now-7d&baseline_start_time=now-7d",
+    "/api/correlation?destination=1,2,3&by=mean&start_time=now-7d",
     "/api/paths?destination=1",
     "/api/heatmap?destination=1&tz=Europe/Berlin",
 ];
