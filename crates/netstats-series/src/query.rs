@@ -299,7 +299,8 @@ impl Wanted {
     fn pages(&self, state: &State, stream: &Stream) -> Vec<(Entry, Source)> {
         let open = stream.page.span().filter(|span| self.overlaps(*span));
         let open = open.map(|span| (self.bound(span), Source::Memory(stream.page.entries())));
-        let near = stream.closed.near(&(self.from..self.to)).filter(|(_, span)| self.overlaps(**span));
+        let slots = self.from..self.to;
+        let near = stream.closed.near(&slots).filter(|(_, span)| self.overlaps(**span));
         let closed = near.map(|(i, span)| {
             let key = stream.key.numbered(tag::PAGE, u32::try_from(i).unwrap_or(u32::MAX));
             let kept = state.fresh.get(&key).or_else(|| state.storing.get(&key));

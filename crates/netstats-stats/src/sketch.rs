@@ -267,13 +267,16 @@ impl Sketch {
 #[derive(Clone, Debug)]
 pub struct SketchSum {
     counts: Box<[u32; BINS]>,
-    /// All bins that hold something are in here.
-    used: std::ops::Range<usize>,
+    /// The first and the last bin that hold something are not outside of these.
+    used: (usize, usize),
 }
+
+/// Where nothing holds anything.
+const UNUSED: (usize, usize) = (BINS, 0);
 
 impl Default for SketchSum {
     fn default() -> Self {
-        Self { counts: Box::new([0; BINS]), used: BINS..0 }
+        Self { counts: Box::new([0; BINS]), used: UNUSED }
     }
 }
 
@@ -281,7 +284,7 @@ impl SketchSum {
     /// Takes all that `sketch` took.
     pub fn add(&mut self, sketch: &Sketch) {
         let (Some(first), Some(last)) = (sketch.bins.first(), sketch.bins.last()) else { return };
-        self.used = self.used.start.min(usize::from(*first))..self.used.end.max(usize::from(*last) + 1);
+        self.used = (self.used.0.min(usize::from(*first)), self.used.1.max(usize::from(*last)));
         for (bin, more) in sketch.pairs() {
             let count = &mut self.counts[usize::from(bin)];
             *count = count.saturating_add(more);
@@ -290,10 +293,9 @@ impl SketchSum {
 
     /// The sketch of all that was taken; nothing is left here.
     pub fn take(&mut self) -> Sketch {
-        let used = std::mem::replace(&mut self.used, BINS..0);
+        let (first, last) = std::mem::replace(&mut self.used, UNUSED);
         let mut sketch = Sketch::default();
-        for (bin, count) in self.counts.iter_mut().enumerate().take(used.end).skip(used.start).filter(|(_, n)| **n > 0)
-        {
+        for (bin, count) in self.counts.iter_mut().enumerate().take(last + 1).skip(first).filter(|(_, n)| **n > 0) {
             sketch.bins.push(u16::try_from(bin).unwrap_or(u16::MAX));
             sketch.counts.push(std::mem::take(count));
         }
