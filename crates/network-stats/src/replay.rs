@@ -41,9 +41,8 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::from_std(stream)?;
-        let turns = turns(asked.interactive);
-        let watched = netstats_api::watch(stream, client.authority(), &query(asked), turns, each);
-        watched.await.context("the replay broke off")
+        let (query, turns) = (query(asked), turns(asked.interactive));
+        netstats_api::watch(stream, client.authority(), &query, turns, each).await.context("the replay broke off")
     })?;
     match refused {
         Some(error) => bail!("{}", error["message"].as_str().unwrap_or("the product refuses")),

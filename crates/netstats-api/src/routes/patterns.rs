@@ -175,8 +175,13 @@ fn learn(history: &[(usize, f64)]) -> Option<Baseline> {
     Baseline::learn(WEEK.0 * WEEK.1, history, MIN_CELL_HOURS, floor)
 }
 
-/// A destination's figure in each span, by time.
-type Course = BTreeMap<Timestamp, f64>;
+/// A figure of several destinations in spans of one width.
+struct Courses {
+    resolution: Resolution,
+    exact: bool,
+    /// Each with its figure by time.
+    items: Vec<(DestinationId, BTreeMap<Timestamp, f64>)>,
+}
 
 /// `GET /api/correlation`
 async fn correlation(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
@@ -192,7 +197,7 @@ async fn correlation(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
                 .field("destination")
                 .accepted(format!("at most {MAX_CORRELATED}, by name or id, with commas between them")));
         }
-        let (resolution, exact, courses) = courses(app, call, moment, &ids, between, value)?;
+        let Courses { resolution, exact, items: courses } = courses(app, call, moment, &ids, between, value)?;
         let mut pairs: Vec<(f64, Value)> = Vec::new();
         for (i, (a, of_a)) in courses.iter().enumerate() {
             for (b, of_b) in &courses[i + 1..] {
@@ -229,23 +234,23 @@ fn courses(
     ids: &[DestinationId],
     between: (Timestamp, Timestamp),
     value: Figure,
-) -> Result<(Resolution, bool, Vec<(DestinationId, Course)>), Problem> {
+) -> Result<Courses, Problem> {
     let seconds = between.1.since(between.0).as_secs();
     let mut widths = WIDTHS_S.into_iter().skip_while(|width| seconds.div_ceil(u64::from(*width)) > COMPARED_SPANS);
     let widest = WIDTHS_S[WIDTHS_S.len() - 1];
     'widths: loop {
         let width = widths.next().unwrap_or(widest);
-        let (mut exact, mut courses) = (true, Vec::with_capacity(ids.len()));
+        let mut courses = Courses { resolution: Resolution::Seconds(width), exact: true, items: Vec::new() };
         for id in ids {
             let query = asked(call, moment, *id, between)?;
             let found = app.context.series.spans(&*app.context.journal, &query, width)?;
-            if found.resolution != Resolution::Seconds(width) {
+            if found.resolution != courses.resolution {
                 continue 'widths;
             }
-            exact = found.exact;
-            courses.push((*id, found.points.iter().filter_map(|p| Some((p.at, value(p)?))).collect()));
+            courses.exact = found.exact;
+            courses.items.push((*id, found.points.iter().filter_map(|p| Some((p.at, value(p)?))).collect()));
         }
-        return Ok((Resolution::Seconds(width), exact, courses));
+        return Ok(courses);
     }
 }
 
