@@ -53,7 +53,7 @@ impl Replay {
 
     /// The updates up to the one at a position, which must come.
     fn up_to(&self, position: u64) -> Vec<String> {
-        let mut updates = Vec::new();
+        let mut updates: Vec<String> = Vec::new();
         while updates.last().is_none_or(|last| position_of(last) < position) {
             updates.push(self.updates.recv_timeout(PATIENCE).expect("an update"));
         }
