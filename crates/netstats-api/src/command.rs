@@ -49,6 +49,8 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error.kind() {
             ErrorKind::Invalid => Self::invalid(error.to_string()),
+            ErrorKind::Gone => Self::new(hyper::StatusCode::GONE, "gone", error.to_string())
+                .hint("roll-ups by the hour and by the day are still answered without as_of"),
             ErrorKind::NotFound => Self::not_found(error.to_string()),
             ErrorKind::Conflict | ErrorKind::Unavailable => Self::unavailable(error.to_string()),
             ErrorKind::Corrupt => Self::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "corrupt", error.to_string())

@@ -5,6 +5,9 @@ use crate::{Draft, Event, Timestamp};
 /// Why an event cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
+    /// What is left of a sample is made by retention, and is no event of its own.
+    #[error("what is left of a sample is not appended")]
+    NotAppended,
     /// A field is over its limit.
     #[error("{field} holds {has}, the limit is {limit}")]
     OverLimit {

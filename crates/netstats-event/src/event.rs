@@ -5,9 +5,9 @@ use crate::{
     BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
     DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
     JobChanged, JobId, JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved,
-    Meta, NameResolved, PathChanged, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SamplesLost,
-    SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded,
-    TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
+    Meta, NameResolved, PathChanged, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SampleSummary,
+    SamplesLost, SamplesSummarised, SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed,
+    TcpMeasured, Timestamp, TokenAdded, TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -86,6 +86,8 @@ macro_rules! kinds {
         #[allow(missing_docs, reason = "each variant is its struct, documented there")]
         pub enum Event {
             $($variant($variant),)*
+            /// What retention has left of a sample. It is read where the sample was, and never appended.
+            Summarised(Box<SampleSummary>),
             /// Of a kind or version this program does not know: kept, and skipped by folds.
             Unknown {
                 /// Kind's number.
@@ -98,11 +100,12 @@ macro_rules! kinds {
         }
 
         impl Event {
-            /// Its kind; none if unknown.
+            /// Its kind (of what is left of a sample, the sample's); none if unknown.
             #[must_use]
             pub const fn kind(&self) -> Option<Kind> {
                 match self {
                     $(Self::$variant(_) => Some(Kind::$variant),)*
+                    Self::Summarised(left) => Some(left.kind),
                     Self::Unknown { .. } => None,
                 }
             }
@@ -160,6 +163,7 @@ kinds! {
     AnswerChanged = 408, "answer_changed", Observer;
     SamplesLost = 409, "samples_lost", Observer;
     PathChanged = 410, "path_changed", Observer;
+    SamplesSummarised = 501, "samples_summarised", Observer;
 }
 
 impl Kind {
@@ -167,6 +171,33 @@ impl Kind {
     #[must_use]
     pub const fn is_access(self) -> bool {
         matches!(self.code(), 141..=148)
+    }
+
+    /// The kind of a probe's samples.
+    #[must_use]
+    pub const fn of_samples(probe: ProbeKind) -> Self {
+        match probe {
+            ProbeKind::Ping => Self::PingMeasured,
+            ProbeKind::Traceroute => Self::RouteTraced,
+            ProbeKind::Dns => Self::NameResolved,
+            ProbeKind::Bandwidth => Self::BandwidthMeasured,
+            ProbeKind::Tcp => Self::TcpMeasured,
+            ProbeKind::Http => Self::HttpMeasured,
+        }
+    }
+
+    /// The probe whose samples are of this kind; none for other kinds.
+    #[must_use]
+    pub const fn probe(self) -> Option<ProbeKind> {
+        Some(match self {
+            Self::PingMeasured => ProbeKind::Ping,
+            Self::RouteTraced => ProbeKind::Traceroute,
+            Self::NameResolved => ProbeKind::Dns,
+            Self::BandwidthMeasured => ProbeKind::Bandwidth,
+            Self::TcpMeasured => ProbeKind::Tcp,
+            Self::HttpMeasured => ProbeKind::Http,
+            _ => return None,
+        })
     }
 }
 
@@ -226,6 +257,7 @@ impl Event {
             Self::TcpMeasured(e) => &e.head,
             Self::HttpMeasured(e) => &e.head,
             Self::SlotFailed(e) => &e.head,
+            Self::Summarised(left) => &left.head,
             _ => return None,
         })
     }
@@ -243,6 +275,7 @@ impl Event {
             Self::SlotFailed(e) => e.probe,
             Self::SlotsMissed(e) => e.probe,
             Self::SlotsSuppressed(e) => e.probe,
+            Self::Summarised(left) => return left.kind.probe(),
             _ => return None,
         })
     }

@@ -26,6 +26,7 @@ mod options;
 mod record;
 mod run;
 mod sample;
+mod summary;
 mod unit;
 mod v1;
 
@@ -64,4 +65,5 @@ pub use sample::{
     HttpOutcome, IcmpError, MplsLabel, NameResolved, PingMeasured, RouteTraced, SampleFlags, SampleHead, TcpMeasured,
     TcpOutcome, Throughput, Transport,
 };
+pub use summary::{SampleSummary, SamplesSummarised, TimesSummary};
 pub use unit::{Rtt, Timestamp};

@@ -12,6 +12,7 @@ mod observer;
 mod options;
 mod run;
 mod sample;
+mod summary;
 
 use rkyv::rancor::Error;
 
@@ -35,6 +36,7 @@ macro_rules! kinds {
             crate::limits::check(event)?;
             let (kind, version, payload) = match event {
                 $(Event::$kind(event) => (Kind::$kind.code(), VERSION, to_bytes(&<$wire>::from_event(event))),)*
+                Event::Summarised(_) => return Err(EncodeError::NotAppended),
                 Event::Unknown { kind, version, payload } => (*kind, *version, payload.clone()),
             };
             if payload.len() > MAX_PAYLOAD_BYTES {
@@ -109,6 +111,7 @@ mod dispatch {
         AnswerChanged => observer::AnswerChangedV1,
         SamplesLost => observer::SamplesLostV1,
         PathChanged => observer::PathChangedV1,
+        SamplesSummarised => summary::SamplesSummarisedV1,
     }
 }
 

@@ -16,11 +16,11 @@ use netstats_event::{
     HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
     JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
     MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PathChanged,
-    PingMeasured, PingOptions, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead, SamplesLost,
-    SessionEnded, SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured,
-    TcpOptions, TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions,
-    TracerouteProtocol, Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec,
-    WeeklyHours, WeeklySpan, decode, encode,
+    PingMeasured, PingOptions, Position, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead,
+    SamplesLost, SamplesSummarised, SessionEnded, SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed,
+    SuppressReason, TcpMeasured, TcpOptions, TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked,
+    TokenSpec, TracerouteOptions, TracerouteProtocol, Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged,
+    UserId, UserRemoved, UserSpec, WeeklyHours, WeeklySpan, decode, encode,
 };
 
 fn meta() -> Meta {
@@ -398,6 +398,16 @@ fn events() -> Vec<Event> {
             destination: id,
             before: vec![vec![v4()], vec![], vec![v6()]],
             after: vec![vec![v4()], vec![v4(), v6()]],
+        }
+        .into(),
+        SamplesSummarised {
+            first: Position(1),
+            last: Position(262_144),
+            kinds: vec![201, 206],
+            samples: 260_000,
+            digest: [0xab; 32],
+            bytes_before: 4_000_000,
+            bytes_after: 1_300_000,
         }
         .into(),
     ]

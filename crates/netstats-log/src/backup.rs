@@ -3,6 +3,8 @@
 //! ```text
 //!   DIR/BACKUP                                 text: the store, the last position and the chain after it
 //!       records-FIRST-LAST                     records one after the other; positions are 20 digits
+//!       segments/                              the front of a log whose old samples are summarised, as the log has it;
+//!                                              BACKUP names its files, and records go on after it
 //! ```
 //! The store is read through links to its tables and our own reading of its journals, so a backup neither asks nor
 //! disturbs a running product. Each run adds what is new.
@@ -13,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use netstats_event::{ChainHash, HEADER_BYTES, MAX_PAYLOAD_BYTES, Position, Record, RecordError, Timestamp};
 
+use crate::carry::Front;
 use crate::files::{open_text, read, replace, seal_text, sync_folder};
-use crate::manifest::{Manifest, StoreId};
+use crate::manifest::{Manifest, Sealed, StoreId};
 use crate::repair::{Batch, salvage, unusable};
 use crate::{Error, ErrorKind, FjallLog, Head, Log};
 
@@ -22,7 +25,10 @@ use crate::{Error, ErrorKind, FjallLog, Head, Log};
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// A running product may replace its files while they are linked: then it is tried again.
 const TRIES: usize = 5;
-const FORMAT: &str = "1";
+/// A backup with segments is of format 2; without it stays readable for programs that know no segments.
+const FORMATS: [&str; 2] = ["1", "2"];
+/// A segment takes a line of at most 220 bytes.
+const MAX_BACKUP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a backup or a restore came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
     // One at a time: what is in the scratch folder then is of a backup that was cut off, and goes.
     let _source = lock(&folder.join("backup.lock"), "of the log in")?;
     let before = load(to)?;
-    if let Some((store, _)) = before.filter(|(store, _)| *store != manifest.store) {
+    if let Some(Told { store, .. }) = before.as_ref().filter(|told| told.store != manifest.store) {
         let message = format!(
             "{} holds a backup of another log ({store}, this one is {}): give a folder of its own",
             to.display(),
@@ -65,9 +71,9 @@ pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
                 format!("{} is there without BACKUP, which says what it is: give a folder of its own", path.display());
             return Err(Error::new(ErrorKind::Corrupt, message).in_file(path));
         }
-        save(to, manifest.store, Head::default())?;
+        save(to, manifest.store, Head::default(), &[])?;
     }
-    let before = before.map_or_else(Head::default, |(_, head)| head);
+    let (before, mut segments) = before.map_or_else(Default::default, |told| (told.head, told.segments));
     let mut tries = 0;
     loop {
         tries += 1;
@@ -86,6 +92,9 @@ pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
             );
             return Err(Error::new(ErrorKind::Corrupt, message).in_file(folder).at(first, last));
         }
+        if let Some(front) = report.front.as_ref().filter(|front| front.head.last >= before.last) {
+            writer.meets |= front.may_follow(folder, before)?;
+        }
         if !writer.meets {
             let message = format!(
                 "the log in {} does not hold the history of the backup: its chain at {} is another",
@@ -97,7 +106,11 @@ pub fn backup(folder: &Path, to: &Path) -> Result<Backup, Error> {
                 .at(Position(before.last), Position(before.last)));
         }
         writer.finish()?;
-        save(to, manifest.store, report.prefix)?;
+        if let Some(front) = report.front.filter(|front| front.head.last > before.last) {
+            front.copy(folder, to)?;
+            segments = front.segments;
+        }
+        save(to, manifest.store, report.prefix, &segments)?;
         let added = report.prefix.last - before.last;
         return Ok(Backup { head: report.prefix, recorded_at: report.prefix_recorded_at, added, damaged_at: None });
     }
@@ -113,7 +126,7 @@ pub fn restore(from: &Path, folder: &Path, to: Option<Position>, until: Option<T
         let message = format!("{} is there already: move it away, or give another data folder", folder.display());
         return Err(Error::new(ErrorKind::Invalid, message).in_file(folder));
     }
-    let Some((_, promised)) = load(from)? else {
+    let Some(Told { store, head: promised, segments }) = load(from)? else {
         let message = format!("{} holds no backup", from.display());
         return Err(Error::new(ErrorKind::Invalid, message).in_file(from));
     };
@@ -122,14 +135,32 @@ pub fn restore(from: &Path, folder: &Path, to: Option<Position>, until: Option<T
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&fresh, error)),
         _ => {}
     }
-    let log = FjallLog::open(&fresh)?;
     let (mut done, mut batch) = (Backup::default(), Batch::default());
+    if let Some(front) = Front::read(from, store, &segments)? {
+        let is_early =
+            to.is_some_and(|to| to.0 < front.head.last) || until.is_some_and(|until| until < front.recorded_at);
+        if is_early {
+            let message = format!(
+                "old samples of this backup are summarised up to position {}: it is restored to that position at least",
+                front.head.last
+            );
+            return Err(Error::new(ErrorKind::Invalid, message).in_file(from));
+        }
+        front.begin(from, &fresh)?;
+        (done.head, done.recorded_at, done.added) = (front.head, front.recorded_at, front.head.last);
+    }
+    let log = FjallLog::open(&fresh)?;
+    let begins = done.head.last;
     let is_wanted = |record: &Record| {
         to.is_none_or(|to| record.position <= to) && until.is_none_or(|until| record.recorded_at <= until)
     };
     'files: for path in files(from)? {
         let mut reader = BufReader::new(File::open(&path).map_err(|error| unusable(&path, error))?);
         while let Some(record) = next_record(&mut reader).map_err(|error| unusable(&path, error))? {
+            // What the segments hold already: a backup that is older than the summaries has its records too.
+            if record.as_ref().is_some_and(|record| record.position.0 <= begins) {
+                continue;
+            }
             let proved = record.filter(|record| {
                 record.position.0 == done.head.last + 1 && record.verify_chain(done.head.chain).is_ok()
             });
@@ -176,13 +207,27 @@ fn lock(path: &Path, of: &str) -> Result<File, Error> {
     }
 }
 
-fn load(folder: &Path) -> Result<Option<(StoreId, Head)>, Error> {
+/// What `BACKUP` tells.
+struct Told {
+    store: StoreId,
+    head: Head,
+    segments: Vec<Sealed>,
+}
+
+fn load(folder: &Path) -> Result<Option<Told>, Error> {
     let path = folder.join("BACKUP");
-    let Some(bytes) = read(&path, 4_096)? else { return Ok(None) };
+    let Some(bytes) = read(&path, MAX_BACKUP_BYTES)? else { return Ok(None) };
     let parsed = open_text(&bytes).and_then(|lines| {
-        let [("format", FORMAT), ("store", store), ("last", last), ("chain", chain)] = lines[..] else { return None };
+        let (&[("format", format), ("store", store), ("last", last), ("chain", chain)], rest) =
+            lines.split_first_chunk()?
+        else {
+            return None;
+        };
+        FORMATS.contains(&format).then_some(())?;
         let chain: ChainHash = chain.parse().ok()?;
-        Some((StoreId::parse(store)?, Head { last: last.parse().ok()?, chain }))
+        let segment = |(key, value): &(&str, &str)| Sealed::parse(value).filter(|_| *key == "segment");
+        let segments = rest.iter().map(segment).collect::<Option<_>>()?;
+        Some(Told { store: StoreId::parse(store)?, head: Head { last: last.parse().ok()?, chain }, segments })
     });
     let damaged = || {
         let message = format!("{} is damaged, or of a newer program", path.display());
@@ -191,8 +236,10 @@ fn load(folder: &Path) -> Result<Option<(StoreId, Head)>, Error> {
     parsed.ok_or_else(damaged).map(Some)
 }
 
-fn save(folder: &Path, store: StoreId, head: Head) -> Result<(), Error> {
-    let text = format!("format {FORMAT}\nstore {store}\nlast {}\nchain {}\n", head.last, head.chain);
+fn save(folder: &Path, store: StoreId, head: Head, segments: &[Sealed]) -> Result<(), Error> {
+    let format = FORMATS[usize::from(!segments.is_empty())];
+    let mut text = format!("format {format}\nstore {store}\nlast {}\nchain {}\n", head.last, head.chain);
+    segments.iter().for_each(|sealed| text.push_str(&format!("segment {sealed}\n")));
     replace(&folder.join("BACKUP"), seal_text(&text).as_bytes())
 }
 

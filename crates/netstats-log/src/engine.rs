@@ -7,14 +7,14 @@
 //!            +-----+-----+-----+-----+-----+ - - -
 //!            ^ first                 ^ last  ^ tail
 //! ```
-//! An empty log has `first() == tail() == 1`. After retention `first()` is larger than 1.
+//! An empty log has `first() == tail() == 1`. Retention takes no position away: see [`Log::raw_from`].
 
 use std::ops::Range;
 use std::time::Duration;
 
-use netstats_event::{ChainHash, Draft, Envelope, MAX_PAYLOAD_BYTES, Position, Record, Timestamp, decode};
+use netstats_event::{ChainHash, Draft, Envelope, Kind, MAX_PAYLOAD_BYTES, Position, Record, Timestamp, decode};
 
-use crate::{Error, ErrorKind, SealedSeries, SeriesKey, SeriesPage, limits};
+use crate::{Condense, Condensed, Damage, Error, ErrorKind, SealedSeries, SegmentInfo, SeriesKey, SeriesPage, limits};
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +61,18 @@ pub trait Log: Send + Sync + 'static {
     /// Records from `from` on, in order, without gaps. Empty at the tail.
     ///
     /// # Errors
-    /// `NotFound` before `first()` or past `tail()`, Corrupt, Unavailable.
+    /// `NotFound` before `first()` or past `tail()`, Gone where a sample is summarised (a read that begins before it ends
+    /// there), Corrupt, Unavailable.
     fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Record>, Error>;
 
     /// The records at these positions (ascending, any gaps), in that order.
     ///
     /// # Errors
-    /// `NotFound` if one is not there, Corrupt, Unavailable.
+    /// `NotFound` if one is not there, Gone if it is summarised, Corrupt, Unavailable.
     fn get(&self, positions: &[Position]) -> Result<Vec<Record>, Error>;
 
     /// The same as decoded events, without their chain: an engine that keeps records in another form than their bytes
-    /// need not make the bytes again.
+    /// need not make the bytes again. Where a sample is summarised, what is left of it.
     ///
     /// # Errors
     /// As [`Log::read`]; Corrupt if an event does not decode.
@@ -106,6 +107,57 @@ pub trait Log: Send + Sync + 'static {
         let (first, last) = page.positions;
         let message = format!("the log holds no sealed page with positions {first} to {last}");
         Err(Error::new(ErrorKind::NotFound, message).at(first, last))
+    }
+
+    /// The sealed segments, oldest first, with the samples that they hold. An engine that seals nothing has none.
+    ///
+    /// # Errors
+    /// Corrupt, Unavailable.
+    fn segment_infos(&self) -> Result<Vec<SegmentInfo>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Whether it would take less room if it were closed and opened again: its store keeps a journal of what is sealed.
+    fn is_worn(&self) -> bool {
+        false
+    }
+
+    /// Bytes on disk, journals included.
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+
+    /// The first position from which on every sample of a kind is there with its raw values. Before it a sample may be
+    /// summarised: its event is [`netstats_event::Event::Summarised`], its record is gone.
+    fn raw_from(&self, kind: Kind) -> Position {
+        let _ = kind;
+        self.first()
+    }
+
+    /// Makes what is to take the place of the sealed segment that begins at `first`, with the samples of these kinds
+    /// summarised. Nothing changes yet. None if there is nothing to summarise, or the log is being closed.
+    ///
+    /// # Errors
+    /// `NotFound`: no such segment. Corrupt, Unavailable.
+    fn condense(&self, first: Position, kinds: &[Kind], by: &mut dyn Condense) -> Result<Option<Condensed>, Error> {
+        let _ = (kinds, by);
+        let message = format!("no sealed segment begins at position {first}");
+        Err(Error::new(ErrorKind::NotFound, message).at(first, first))
+    }
+
+    /// Puts it in its place, durably. Its fact must be in the log, at `event`.
+    ///
+    /// # Errors
+    /// Conflict: the segment was replaced meanwhile. Unavailable.
+    fn replace_segment(&self, condensed: Condensed, event: Position) -> Result<(), Error> {
+        let (first, last) = (condensed.fact().first, condensed.fact().last);
+        let _ = event;
+        Err(Error::new(ErrorKind::Conflict, "this log has no such segment").at(first, last))
+    }
+
+    /// What is wrong with what retention left: each file must be the one that its fact in the log names.
+    fn check_facts(&self) -> Vec<Damage> {
+        Vec::new()
     }
 
     /// The first position kept (equal to `tail()` in an empty log).
@@ -192,7 +244,7 @@ pub(crate) fn check_range(from: Position, first: Position, tail: Position) -> Re
 
 #[cfg(test)]
 mod tests {
-    use netstats_event::{Family, Kind};
+    use netstats_event::Family;
 
     use super::*;
 

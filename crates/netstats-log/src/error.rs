@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Conflict,
     /// Not there.
     NotFound,
+    /// It was there, and retention has taken it: what is left is a summary.
+    Gone,
     /// Not now: a full disk, a failed sync, a closed log. What was asked may or may not have happened if the message
     /// says `unknown`.
     Unavailable,

@@ -15,13 +15,14 @@ use std::io::{Seek, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
-use netstats_event::{Draft, Envelope, Position, Record, Timestamp};
+use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
 
 use crate::engine::{check_batch, check_range, envelope, is_config};
 use crate::files::{rfc3339, sync_folder};
@@ -30,10 +31,11 @@ use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
 use crate::preflight::Refused;
 use crate::recovery::Journals;
+use crate::retain::check_facts;
 use crate::segment::{Cache, Segment};
 use crate::{
-    Appended, Error, ErrorKind, Head, Log, ReadLimit, SealStep, SealedSeries, SeriesKey, SeriesPage, limits, preflight,
-    recovery,
+    Appended, Condense, Condensed, Damage, Error, ErrorKind, Head, Log, ReadLimit, RetainStep, SealStep, SealedSeries,
+    SegmentInfo, SeriesKey, SeriesPage, limits, preflight, recovery,
 };
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
@@ -57,6 +59,8 @@ pub struct LogOptions {
     pub seals: bool,
     /// Is told each step of a sealing, on the thread that takes it: for proofs of what a crash leaves.
     pub seal_hook: Option<fn(SealStep)>,
+    /// The same of retention.
+    pub retain_hook: Option<fn(RetainStep)>,
     /// How often the witness is written while events come in.
     pub witness_every: Duration,
 }
@@ -69,6 +73,7 @@ impl Default for LogOptions {
             epoch_age: Duration::from_secs(24 * 60 * 60),
             seals: true,
             seal_hook: None,
+            retain_hook: None,
             witness_every: Duration::from_secs(1),
         }
     }
@@ -92,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) manifest: Mutex<Manifest>,
     /// Held by whoever seals.
     pub(crate) sealing: Mutex<()>,
+    /// An epoch was sealed since the log was opened.
+    pub(crate) has_sealed: AtomicBool,
     pub(crate) cache: Cache,
     state: Mutex<State>,
     /// An append is done, or the log is closed.
@@ -130,6 +137,8 @@ struct Writer {
     head_file: HeadFile,
     /// Of the current epoch.
     epoch: EpochState,
+    /// Bytes of records written since the log was opened: about what is in the newest journal.
+    journaled: u64,
 }
 
 /// How far an epoch has come to its limits.
@@ -186,6 +195,9 @@ impl FjallLog {
         let (head_file, witness) = HeadFile::open(&folder, witness)?;
         preflight::check(&folder, &manifest, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
         let journals = recovery::prepare(&folder, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
+        if let Err(error) = recovery::begin_journal(&folder, &witness, &journals) {
+            tracing::warn!(%error, "the store's journal is not begun anew: it takes more room than it needs");
+        }
         let database = open_database(&folder, &witness)?;
         let mut epochs = Vec::with_capacity(manifest.epochs.len());
         for epoch in &manifest.epochs {
@@ -196,9 +208,16 @@ impl FjallLog {
             options,
             store: manifest.store,
             parts: RwLock::new(Arc::new(Parts { segments, epochs })),
-            writer: Mutex::new(Writer { packer: Packer::default(), database, head_file, epoch: EpochState::default() }),
+            writer: Mutex::new(Writer {
+                packer: Packer::default(),
+                database,
+                head_file,
+                epoch: EpochState::default(),
+                journaled: journals.newest_bytes % limits::WORN_JOURNAL_BYTES,
+            }),
             manifest: Mutex::new(manifest),
             sealing: Mutex::new(()),
+            has_sealed: AtomicBool::new(false),
             cache: Cache::new(limits::SEGMENT_CACHE_BYTES),
             state: Mutex::new(State {
                 head: witness.head,
@@ -252,13 +271,6 @@ impl FjallLog {
     #[must_use]
     pub fn store_id(&self) -> StoreId {
         self.shared.store
-    }
-
-    /// Bytes on disk: segments, the store and its journals.
-    #[must_use]
-    pub fn disk_bytes(&self) -> u64 {
-        let segments: u64 = self.shared.parts().segments.iter().map(|segment| segment.length).sum();
-        segments + self.shared.database().disk_space().unwrap_or(0)
     }
 }
 
@@ -427,8 +439,10 @@ fn open_keyspace_named(database: &Database, name: &str) -> Result<Keyspace, fjal
 fn open_segments(folder: &Path, manifest: &Manifest) -> Result<Vec<Arc<Segment>>, Error> {
     let open = |sealed: &Sealed| {
         let path = sealed.path(folder);
-        let segment = Segment::open(&path).map_err(|error| error.at(sealed.first, sealed.last))?;
-        if sealed_of(&segment) != *sealed || segment.footer.store != manifest.store {
+        let mut segment = Segment::open(&path).map_err(|error| error.at(sealed.first, sealed.last))?;
+        segment.summary = sealed.summary;
+        let is_right = sealed_of(&segment) == *sealed && segment.is_summarised() == sealed.summary.is_some();
+        if !is_right || segment.footer.store != manifest.store {
             let message = format!(
                 "the segment {} is not the one that was sealed; put it back from a backup, or run {}",
                 path.display(),
@@ -449,6 +463,7 @@ pub(crate) fn sealed_of(segment: &Segment) -> Sealed {
         length: segment.length,
         digest: segment.digest,
         chain: segment.footer.chain_after,
+        summary: segment.summary,
     }
 }
 
@@ -894,6 +909,7 @@ impl Log for FjallLog {
             return Err(failure);
         }
         writer.epoch.bytes += writer.packer.bytes();
+        writer.journaled += writer.packer.bytes();
         if epoch.first == first {
             writer.epoch.since = Some(batch[0].recorded_at);
         }
@@ -974,9 +990,41 @@ impl Log for FjallLog {
 
     fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
         let parts = self.shared.parts();
-        let segment = parts.segment(Position(page.segment)).filter(|segment| segment.first().0 == page.segment);
+        let segment = parts.segment(Position(page.segment.0)).filter(|segment| segment.place() == page.segment);
         let segment = segment.ok_or_else(|| not_there(page.positions.0))?;
         segment.series_events(&self.shared.cache, page.number, &slots)
+    }
+
+    fn is_worn(&self) -> bool {
+        let is_sealed = self.shared.parts().epochs.len() == 1;
+        is_sealed
+            && self.shared.writer.try_lock().is_ok_and(|writer| writer.journaled >= limits::WORN_JOURNAL_BYTES)
+            && self.shared.has_sealed.load(Ordering::Relaxed)
+    }
+
+    fn segment_infos(&self) -> Result<Vec<SegmentInfo>, Error> {
+        self.shared.segment_infos()
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        let segments: u64 = self.shared.parts().segments.iter().map(|segment| segment.length).sum();
+        segments + self.shared.database().disk_space().unwrap_or(0)
+    }
+
+    fn raw_from(&self, kind: Kind) -> Position {
+        self.shared.raw_from(kind).unwrap_or_else(|| self.first())
+    }
+
+    fn condense(&self, first: Position, kinds: &[Kind], by: &mut dyn Condense) -> Result<Option<Condensed>, Error> {
+        self.shared.condense(first, kinds, by)
+    }
+
+    fn replace_segment(&self, condensed: Condensed, event: Position) -> Result<(), Error> {
+        self.shared.replace_segment(condensed, event)
+    }
+
+    fn check_facts(&self) -> Vec<Damage> {
+        check_facts(self, &self.shared.parts().segments)
     }
 
     fn first(&self) -> Position {

@@ -15,12 +15,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use netstats_event::{Draft, Envelope, Position, Record, Timestamp};
+use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
 
 use crate::limits::{DROP_WITHIN, STUCK_AFTER};
 use crate::{
-    Appended, Error, ErrorKind, FjallLog, Head, Log, LogOptions, ReadLimit, SealedSeries, SeriesKey, SeriesPage,
-    StoreId,
+    Appended, Condense, Condensed, Damage, Error, ErrorKind, FjallLog, Head, Log, LogOptions, ReadLimit, SealedSeries,
+    SegmentInfo, SeriesKey, SeriesPage, StoreId,
 };
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
@@ -196,8 +196,25 @@ impl Shared {
             } else if stuck_for.is_zero() {
                 // A disk that does not answer an append would not answer this either.
                 self.look_at_space();
+                self.renew();
             }
         }
+    }
+
+    /// Opens a worn log again while nobody appends or reads: once after a sealing, in a moment.
+    fn renew(&self) {
+        let Ok(_one) = self.appending.try_lock() else { return };
+        {
+            let mut state = self.state();
+            let is_idle = |log: &Engine| Arc::strong_count(log) == 1 && log.is_worn();
+            if state.is_closed || state.refusal.is_some() || !state.log.as_ref().is_some_and(is_idle) {
+                return;
+            }
+            // As after a failure: until it is open again, nothing is taken.
+            state.is_in_doubt = true;
+        }
+        tracing::debug!("the log is opened anew: its store's journal holds what is sealed");
+        self.reopen();
     }
 
     /// Read-only below the floor, writable above it.
@@ -247,7 +264,7 @@ impl Shared {
         }
         match (self.watch.opener)() {
             Ok(log) => {
-                tracing::warn!(last = log.head().last, "the log was opened again after a disk error");
+                tracing::info!(last = log.head().last, "the log was opened again");
                 let mut state = self.state();
                 state.known = Known::of(log.as_ref());
                 if state.is_closed {
@@ -388,6 +405,30 @@ impl Log for GuardedLog {
 
     fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
         self.shared.log()?.series_events(page, slots)
+    }
+
+    fn segment_infos(&self) -> Result<Vec<SegmentInfo>, Error> {
+        self.shared.log()?.segment_infos()
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.shared.log().map_or(0, |log| log.disk_bytes())
+    }
+
+    fn raw_from(&self, kind: Kind) -> Position {
+        self.shared.log().map_or(Position(1), |log| log.raw_from(kind))
+    }
+
+    fn condense(&self, first: Position, kinds: &[Kind], by: &mut dyn Condense) -> Result<Option<Condensed>, Error> {
+        self.shared.log()?.condense(first, kinds, by)
+    }
+
+    fn replace_segment(&self, condensed: Condensed, event: Position) -> Result<(), Error> {
+        self.shared.log()?.replace_segment(condensed, event)
+    }
+
+    fn check_facts(&self) -> Vec<Damage> {
+        self.shared.log().map_or_else(|_| Vec::new(), |log| log.check_facts())
     }
 
     fn first(&self) -> Position {

@@ -12,12 +12,13 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use netstats_event::{ChainHash, Draft, Envelope, Event, Position, Timestamp, encode};
+use netstats_event::{ChainHash, Draft, Envelope, Event, Kind, Position, SamplesSummarised, Timestamp, encode};
 
 use crate::engine::is_config;
 use crate::latency::Meter;
 use crate::{
-    AppendLatency, Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SeriesKey, SeriesPage, limits,
+    AppendLatency, Appended, Condense, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SegmentInfo, SeriesKey,
+    SeriesPage, limits,
 };
 
 const UNPOISONED: &str = "no code panics while it holds this lock";
@@ -340,6 +341,44 @@ impl Journal {
     /// As [`Log::series_events`].
     pub fn series_events(&self, page: &SeriesPage, slots: Range<Timestamp>) -> Result<Vec<Envelope>, Error> {
         self.log.series_events(page, slots)
+    }
+
+    /// As [`Log::segment_infos`].
+    ///
+    /// # Errors
+    /// As [`Log::segment_infos`].
+    pub fn segment_infos(&self) -> Result<Vec<SegmentInfo>, Error> {
+        self.log.segment_infos()
+    }
+
+    /// As [`Log::disk_bytes`].
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.log.disk_bytes()
+    }
+
+    /// As [`Log::raw_from`].
+    #[must_use]
+    pub fn raw_from(&self, kind: Kind) -> Position {
+        self.log.raw_from(kind)
+    }
+
+    /// Summarises the samples of these kinds in the sealed segment that begins at `first`: writes what is left of them,
+    /// appends the fact, and then lets the raw values go. None if there was nothing to do.
+    ///
+    /// # Errors
+    /// As [`Log::condense`], [`Log::append`] and [`Log::replace_segment`]; the raw values are then still there.
+    pub fn summarise(
+        &self,
+        first: Position,
+        kinds: &[Kind],
+        by: &mut dyn Condense,
+    ) -> Result<Option<SamplesSummarised>, Error> {
+        let Some(condensed) = self.log.condense(first, kinds, by)? else { return Ok(None) };
+        let fact = condensed.fact().clone();
+        let appended = self.append(vec![fact.clone().into()])?;
+        self.log.replace_segment(condensed, appended.last)?;
+        Ok(Some(fact))
     }
 
     /// The first position kept.

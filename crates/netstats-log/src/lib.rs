@@ -5,6 +5,7 @@
 //! - aware of what events mean: it knows records, kinds' numbers and the chain.
 
 mod backup;
+mod carry;
 mod engine;
 mod error;
 mod files;
@@ -20,6 +21,7 @@ mod page;
 mod preflight;
 mod recovery;
 mod repair;
+mod retain;
 mod scan;
 mod seal;
 mod segment;
@@ -35,6 +37,7 @@ pub use latency::AppendLatency;
 pub use manifest::StoreId;
 pub use memory::MemoryLog;
 pub use repair::{Repair, examine, place_for_damaged, repair};
+pub use retain::{Condense, Condensed, RetainStep, SegmentInfo};
 pub use seal::SealStep;
-pub use segment::{SealedSeries, SeriesKey, SeriesPage};
+pub use segment::{RawSamples, SealedSeries, SeriesKey, SeriesPage};
 pub use verify::{Damage, VerifyReport, verify};

@@ -40,3 +40,6 @@ pub const MAX_SEQNO_STEP: u64 = 1 << 40;
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// How long a failed store may take to let go of its files, and a read to wait for it to be opened again.
 pub const DROP_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of a journal of the store at which a new one is begun when the log is opened, and at which a running log is opened
+/// anew after a sealing: what is sealed need not lie in a journal too.
+pub const WORN_JOURNAL_BYTES: u64 = 8 * 1024 * 1024;

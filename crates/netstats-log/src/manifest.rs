@@ -13,14 +13,16 @@ use netstats_event::{ChainHash, Position, Timestamp};
 use crate::files::{open_text, read, replace, rfc3339, seal_text};
 use crate::{Error, ErrorKind, Head};
 
-/// A segment takes a line of at most 110 bytes.
+/// A segment takes a line of at most 220 bytes.
 const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_WITNESS_BYTES: u64 = 4 * 1024;
 
 /// The only format so far of the witness.
 const WITNESS_FORMAT: &str = "1";
-/// The newest format of the manifest. Format 1 knew no segments; it is read as format 2 is.
-const MANIFEST_FORMAT: &str = "2";
+/// The newest format of the manifest. Format 1 knew no segments, format 2 no summaries; they are read as format 3 is.
+const MANIFEST_FORMAT: &str = "3";
+/// The format of a manifest without summaries.
+const PLAIN_FORMAT: &str = "2";
 
 /// Names one store for ever, so that files of two stores are never mixed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +76,74 @@ pub(crate) struct Sealed {
     pub(crate) digest: u32,
     /// The chain after `last`.
     pub(crate) chain: ChainHash,
+    /// What retention did to it.
+    pub(crate) summary: Option<Summary>,
+}
+
+/// Samples of a segment are summarised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// The fact that says so, with the digest of the file.
+    pub(crate) event: Position,
+    /// How often: the file's name has it.
+    pub(crate) revision: u32,
+    /// Which kinds.
+    pub(crate) kinds: SampleKinds,
+}
+
+/// A set of kinds of samples: 200 to 263.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SampleKinds(u64);
+
+impl SampleKinds {
+    pub(crate) fn insert(&mut self, code: u16) {
+        if let Some(bit) = code.checked_sub(200).filter(|bit| *bit < 64) {
+            self.0 |= 1 << bit;
+        }
+    }
+
+    pub(crate) fn has(self, code: u16) -> bool {
+        self.iter().any(|of| of == code)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = u16> {
+        (0..64).filter(move |bit| self.0 >> bit & 1 == 1).map(|bit| 200 + bit)
+    }
 }
 
 impl Sealed {
     /// Its file.
     pub(crate) fn path(&self, folder: &Path) -> PathBuf {
-        folder.join("segments").join(format!("{:020}-{:020}.segment", self.first.0, self.last.0))
+        let revision = self.summary.map_or(0, |summary| summary.revision);
+        Self::path_of(folder, self.first, self.last, revision)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The file of a segment that was summarised so often.
+    pub(crate) fn path_of(folder: &Path, first: Position, last: Position, revision: u32) -> PathBuf {
+        let revision = if revision == 0 { String::new() } else { format!(".r{revision}") };
+        folder.join("segments").join(format!("{:020}-{:020}{revision}.segment", first.0, last.0))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
-        let [first, last, length, digest, chain] = words[..] else { return None };
+        let (&[first, last, length, digest, chain], rest) = words.split_first_chunk()?;
+        let summary = match rest {
+            [] => None,
+            [event, revision, kinds @ ..] => {
+                let mut summary = Summary {
+                    event: Position(event.parse().ok()?),
+                    revision: revision.parse().ok()?,
+                    kinds: SampleKinds::default(),
+                };
+                for kind in kinds {
+                    summary.kinds.insert(kind.parse().ok().filter(|kind| (200..264).contains(kind))?);
+                }
+                Some(summary)
+            }
+            _ => return None,
+        };
         Some(Self {
+            summary,
             first: Position(first.parse().ok()?),
             last: Position(last.parse().ok()?),
             length: length.parse().ok()?,
@@ -97,7 +155,10 @@ impl Sealed {
 
 impl std::fmt::Display for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {} {:08x} {}", self.first, self.last, self.length, self.digest, self.chain)
+        write!(f, "{} {} {} {:08x} {}", self.first, self.last, self.length, self.digest, self.chain)?;
+        let Some(Summary { event, revision, kinds }) = self.summary else { return Ok(()) };
+        write!(f, " {event} {revision}")?;
+        kinds.iter().try_for_each(|kind| write!(f, " {kind}"))
     }
 }
 
@@ -128,7 +189,7 @@ impl Manifest {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut lines = open_text(bytes)?.into_iter();
-        matches!(lines.next()?, ("format", "1" | MANIFEST_FORMAT)).then_some(())?;
+        matches!(lines.next()?, ("format", "1" | PLAIN_FORMAT | MANIFEST_FORMAT)).then_some(())?;
         let ("store", store) = lines.next()? else { return None };
         let store = StoreId::parse(store)?;
         let mut manifest = Self { store, segments: Vec::new(), dropping: Vec::new(), epochs: Vec::new() };
@@ -153,7 +214,10 @@ impl Manifest {
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
-        let mut text = format!("format {MANIFEST_FORMAT}\nstore {}\n", self.store);
+        // A program that does not know summaries must not open them; without any it may.
+        let has_summaries = self.segments.iter().any(|sealed| sealed.summary.is_some());
+        let format = if has_summaries { MANIFEST_FORMAT } else { PLAIN_FORMAT };
+        let mut text = format!("format {format}\nstore {}\n", self.store);
         for sealed in &self.segments {
             text.push_str(&format!("segment {sealed}\n"));
         }
@@ -265,6 +329,7 @@ mod tests {
             length: 4_711,
             digest: 0xabc,
             chain: ChainHash([5; 16]),
+            summary: None,
         };
         Manifest {
             store: StoreId([7; 16]),
@@ -338,7 +403,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let newer = seal_text("format 3\nsomething new\n");
+        let newer = seal_text("format 4\nsomething new\n");
         std::fs::write(Manifest::path(folder.path()), &newer).unwrap();
         let refused = Manifest::load(folder.path()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid);

@@ -53,7 +53,9 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, witness: &Witness) -> Re
     // What is sealed and being removed may be there, in part, or not.
     let ours: Vec<u64> =
         keyspaces.into_iter().filter(|number| *number > 0 && !manifest.dropping.contains(number)).collect();
-    let is_unfinished = ours.is_empty() && witness.head.last == 0;
+    // Nothing acknowledged is in an epoch: there is nothing yet, or all of it is in segments.
+    let is_sealed = manifest.epochs.first().is_some_and(|epoch| epoch.first.0 > witness.head.last);
+    let is_unfinished = ours.is_empty() && is_sealed;
     let version = store.join("version");
     let is_marked = match read_bounded(&version) {
         // Created last: cut off, it is there without its bytes.

@@ -29,6 +29,20 @@ pub(crate) struct Journals {
     pub(crate) head: Option<Head>,
     /// Bytes that were cut off as never acknowledged.
     pub(crate) cut_bytes: u64,
+    /// Bytes written to the newest one.
+    pub(crate) newest_bytes: u64,
+}
+
+/// Begins a new journal where the newest one is long and the log was closed in order: fjall itself does so only when 64 MB
+/// are written. What is in the old ones goes into tables when fjall opens, and then they go.
+pub(crate) fn begin_journal(folder: &Path, witness: &Witness, journals: &Journals) -> io::Result<()> {
+    if !witness.is_closed || journals.newest_bytes < limits::WORN_JOURNAL_BYTES {
+        return Ok(());
+    }
+    let store = folder.join("fjall");
+    let next = self::journals(&store)?.last().map_or(0, |(number, _)| number + 1);
+    File::create_new(store.join(format!("{next}.jnl")))?.sync_all()?;
+    sync_folder(&store)
 }
 
 /// A torn tail.
@@ -168,6 +182,7 @@ impl Walk {
             }
         }
         self.used.push((path.to_owned(), used));
+        self.journals.newest_bytes = used;
         Ok(())
     }
 

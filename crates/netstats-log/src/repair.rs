@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace};
 use netstats_event::{ChainHash, Draft, Position, Record, Timestamp};
 
+use crate::carry::Front;
 use crate::files::{rfc3339, sync_folder};
 use crate::fjall_log::{lock, open_store};
 use crate::manifest::{Manifest, Witness};
@@ -43,6 +44,9 @@ pub struct Repair {
     pub later_range: Option<(Position, Position)>,
     /// What could not be read, in words.
     pub notes: Vec<String>,
+    /// The segments up to the last one with summarised samples: they are taken along as they are, and their records are
+    /// not handed on.
+    pub(crate) front: Option<Front>,
 }
 
 impl Repair {
@@ -83,6 +87,9 @@ pub fn repair(folder: &Path, aside: &Path, rejoins: bool) -> Result<Repair, Erro
     remove(&fresh)?;
     let report = {
         let _lock = lock(folder)?;
+        if let (Some(front), _) = front(folder) {
+            front.begin(folder, &fresh)?;
+        }
         let log = FjallLog::open(&fresh)?;
         let later_path = fresh.join("later.records");
         let mut later = LaterFile { path: &later_path, file: None, drafts: Batch::default(), rejoins };
@@ -251,6 +258,15 @@ pub(crate) fn salvage(folder: &Path, scratch: &str, prefix: Take<'_>, later: Tak
     Ok(report)
 }
 
+/// The front of the log with summarised samples, if there is one; and what is wrong with it.
+fn front(folder: &Path) -> (Option<Front>, Option<Error>) {
+    let Ok(Some(manifest)) = Manifest::load(folder) else { return (None, None) };
+    match Front::read(folder, manifest.store, &manifest.segments) {
+        Ok(front) => (front, None),
+        Err(error) => (None, Some(error)),
+    }
+}
+
 fn read_all(
     folder: &Path,
     scratch: &Path,
@@ -267,7 +283,15 @@ fn read_all(
             report.notes.push(format!("{}: {error}", path.display()));
         }
     }
+    let (front, wrong) = front(folder);
+    report.notes.extend(wrong.map(|error| error.to_string()));
     let mut proof = Proof { report, before: None, is_prefix: true, prefix, later };
+    if let Some(front) = front {
+        let Head { last, chain } = front.head;
+        (proof.before, proof.report.prefix) = (Some((Position(last), chain)), front.head);
+        proof.report.prefix_recorded_at = front.recorded_at;
+        proof.report.front = Some(front);
+    }
     // Looked for after the copy was made: what was sealed and dropped before it is in a segment by now.
     for path in segments(folder).map_err(|error| unusable(folder, error))? {
         read_segment(&path, &mut loose, &mut proof)?;
@@ -361,7 +385,11 @@ fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     let mut found: Vec<_> =
         paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "segment")).collect();
-    found.sort_unstable();
+    // Of two files for the same positions the one that holds more comes first: its name is the shorter one.
+    found.sort_unstable_by_key(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        (name.get(..41).unwrap_or(name).to_owned(), name.len())
+    });
     Ok(found)
 }
 
@@ -375,7 +403,7 @@ fn read_segment(path: &Path, loose: &mut BTreeMap<u64, Record>, proof: &mut Proo
         }
     };
     let cache = Cache::new(limits::SEGMENT_CACHE_BYTES);
-    let mut next = segment.first();
+    let mut next = segment.first().max(proof.before.map_or(Position(1), |(last, _)| last.next()));
     while next <= segment.last() {
         match segment.records(&cache, next, ReadLimit::default()) {
             Ok(records) => {

@@ -45,6 +45,7 @@ impl Shared {
     /// The sealer's thread: seals what is closed until the log is closed.
     pub(crate) fn keep_sealing(&self) {
         self.remove_unfinished();
+        self.remove_replaced();
         let mut rest = 0;
         loop {
             if rest > 0 {
@@ -120,7 +121,7 @@ impl Shared {
             return Ok(false);
         }
         let last = Position(end.0 - 1);
-        let path = Sealed { first: epoch.first, last, length: 0, digest: 0, chain }.path(&self.folder);
+        let path = Sealed::path_of(&self.folder, epoch.first, last, 0);
         write(&path, &builder.finish(), &told)?;
         let segment = Segment::open(&path)?;
         if !self.is_equal(parts, &segment, end)? {
@@ -151,6 +152,7 @@ impl Shared {
             tracing::error!(%error, "a sealed epoch's keyspace cannot be removed now; the next start removes it");
         }
         told(SealStep::Dropped);
+        self.has_sealed.store(true, std::sync::atomic::Ordering::Relaxed);
         tracing::info!(first = %sealed.first, last = %sealed.last, bytes, "an epoch of the log is sealed");
         Ok(())
     }
@@ -197,7 +199,7 @@ impl Shared {
 }
 
 /// Writes a segment: whole and synced under a temporary name, then renamed.
-fn write(path: &Path, bytes: &[u8], told: &dyn Fn(SealStep)) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8], told: &dyn Fn(SealStep)) -> Result<(), Error> {
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let folder = path.parent().expect("a segment lies in its folder");

@@ -27,6 +27,8 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
     /// Positions without a whole record.
     pub lost: u64,
+    /// Samples that retention has summarised: what is left of them is proved by a fact of the chain.
+    pub summarised: u64,
 }
 
 impl VerifyReport {
@@ -78,10 +80,13 @@ pub fn verify(log: &dyn Log, threads: NonZero<usize>) -> Result<VerifyReport, Er
     let mut parts = parts.into_inner().expect("no code panics while it holds this lock");
     parts.sort_by_key(|part| part.first);
     let mut report = VerifyReport { first: first.0, head, ..VerifyReport::default() };
+    // The facts first: what follows counts only what they prove as left.
+    log.check_facts().into_iter().for_each(|damage| note(&mut report.damage, damage));
     for part in parts {
         report.records += part.records;
         report.bytes += part.bytes;
         report.lost += part.lost;
+        report.summarised += part.summarised;
         part.damage.into_iter().for_each(|damage| note(&mut report.damage, damage));
     }
     Ok(report)
@@ -121,6 +126,12 @@ fn verify_range(log: &dyn Log, from: u64, last: u64, head: Head) -> Result<Verif
                 report.lost += last - next + 1;
                 note(&mut report.damage, Damage { first: Position(next), last: Position(last), why });
                 next = last + 1;
+            }
+            // The chain goes on after it with what the file keeps, which the fact proves.
+            Err(error) if error.kind() == ErrorKind::Gone => {
+                let end = error.positions.map_or(next, |(_, end)| end.0.clamp(next, last));
+                report.summarised += end - next + 1;
+                (next, before) = (end + 1, None);
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let end = error.positions.map_or(next, |(_, end)| end.0.clamp(next, last));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use netstats_event::{Envelope, Position, Timestamp};
+use netstats_event::{Envelope, Kind, Position, Timestamp};
 pub(crate) use netstats_log::Error;
 use netstats_log::{ErrorKind, Journal, ReadLimit, SealedSeries, SeriesKey, SeriesPage};
 
@@ -19,6 +19,13 @@ pub trait EventReader: Send + Sync + 'static {
     /// # Errors
     /// As [`netstats_log::Log::get`].
     fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error>;
+
+    /// The first position from which on every sample of a kind is there with its raw values; before it retention may
+    /// have left summaries.
+    fn raw_from(&self, kind: Kind) -> Position {
+        let _ = kind;
+        Position(1)
+    }
 
     /// The pages in which the sealed part of the log holds a series, for slots in a range, by position. Each says how
     /// many outcomes it holds and between which slots, so that a query need not read what it does not need. A reader
@@ -50,6 +57,10 @@ impl EventReader for Journal {
 
     fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
         Self::get(self, positions)
+    }
+
+    fn raw_from(&self, kind: Kind) -> Position {
+        Self::raw_from(self, kind)
     }
 
     fn series(&self, key: SeriesKey, slots: Range<Timestamp>) -> Result<SealedSeries, Error> {

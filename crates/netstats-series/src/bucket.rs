@@ -1,5 +1,6 @@
 //! What the outcomes of a span of time sum up to. All in whole numbers, so that buckets merge exactly, in any order.
 
+use netstats_event::TimesSummary;
 use netstats_projector::Error;
 use netstats_stats::{Moments, Sketch, SketchSum};
 
@@ -56,6 +57,16 @@ impl Bucket {
             self.times.extend(times.iter().copied());
         }
         outcome.has_sure_times
+    }
+
+    /// Takes times of outcomes that were counted without them. Sums that are damaged, which their page's checksum
+    /// rules out, add nothing.
+    pub(crate) fn add_summarised(&mut self, times: &TimesSummary) {
+        if let Ok((sketch, _)) = Sketch::decode(&times.sketch) {
+            let (n, sum, sum_sq) = (times.n, times.sum_us, times.sum_sq);
+            self.times.merge(&Moments { n, sum, sum_sq, extremes: Some(times.extremes_us) });
+            self.sketch.merge(&sketch);
+        }
     }
 
     /// Takes all that `other` took.

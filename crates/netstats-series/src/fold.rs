@@ -183,11 +183,16 @@ impl State {
             }
         };
         self.touch(number);
-        let median = outcome::median(times);
+        let median = outcome::median_of(&envelope.event, times);
         let fresh = &mut self.fresh;
         self.streams[number].add(position, outcome, times, median, &mut |key, row| {
             fresh.insert(key, row);
         });
+        if let Event::Summarised(left) = &envelope.event
+            && let Some(sums) = &left.times
+        {
+            self.streams[number].add_summarised(sums);
+        }
 
         let is_ping = outcome.probe == ProbeKind::Ping;
         let owner = self.streams[number].owner;

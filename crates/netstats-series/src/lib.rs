@@ -43,6 +43,7 @@ mod query;
 mod rolls;
 mod row;
 mod stream;
+mod summarise;
 mod totals;
 
 pub use availability::{
@@ -54,4 +55,5 @@ pub use limits::*;
 pub use points::{Percentile, Point, Resolution, SeriesAnswer, SeriesQuery};
 pub use query::{RawQuery, Series};
 pub use row::{Cursor, Row, RowDetail, RowStatus, rows_of};
+pub use summarise::Summariser;
 pub use totals::{Totals, TotalsQuery};

@@ -23,6 +23,13 @@ pub(crate) enum Verdict {
     Dead = 4,
 }
 
+impl Verdict {
+    /// The verdict of that number.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::Unknown, Self::Good, Self::Poor, Self::Bad, Self::Dead].get(usize::from(code)).copied()
+    }
+}
+
 /// Packets of one burst whose silence is not chance.
 pub(crate) const SURE_PACKETS: u32 = 3;
 
@@ -243,12 +250,26 @@ pub(crate) fn outcome_of(event: &Event, times: &mut Vec<u32>) -> Option<Outcome>
             single((status, Verdict::Good, None));
         }
         Event::SlotFailed(_) => outcome.is_sample = false,
+        Event::Summarised(left) => {
+            outcome.status = *RowStatus::ALL.get(usize::from(left.status))?;
+            outcome.verdict = Verdict::from_code(left.verdict)?;
+            (outcome.sent, outcome.received, outcome.late) = (left.sent, left.received, left.late);
+            outcome.ipdv = (left.pairs, left.ipdv_us);
+        }
         _ => return None,
     }
     if head.flags.uplink_down {
         (outcome.status, outcome.verdict) = (RowStatus::Unknown, Verdict::Unknown);
     }
     Some(outcome)
+}
+
+/// The median of an outcome whose times, ascending, are these: what retention has summarised still knows its own.
+pub(crate) fn median_of(event: &Event, times: &[u32]) -> Option<u32> {
+    match event {
+        Event::Summarised(left) => left.median_us,
+        _ => median(times),
+    }
 }
 
 /// The median of ascending times; between two, their mean, rounded up.

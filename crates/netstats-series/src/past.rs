@@ -258,7 +258,11 @@ impl Series {
         let mut times = Vec::new();
         for envelope in reader.get(&missing)? {
             if let Some(outcome) = outcome_of(&envelope.event, &mut times) {
-                outcomes.push(Note { position: envelope.position.0, outcome, median: outcome::median(&times) });
+                outcomes.push(Note {
+                    position: envelope.position.0,
+                    outcome,
+                    median: outcome::median_of(&envelope.event, &times),
+                });
             }
         }
         let notes = Arc::new(Notes { tally, outcomes, until });

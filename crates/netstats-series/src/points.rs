@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use netstats_event::{DestinationId, JobId, Position, ProbeKind, Timestamp};
+use netstats_event::{DestinationId, JobId, Kind, Position, ProbeKind, Timestamp};
 use netstats_projector::{Error, EventReader};
 use netstats_stats::{Loss, TooFew, percentile, quantile};
 
@@ -156,10 +156,10 @@ impl Series {
     /// The stored rows or the log cannot be read.
     pub fn points(&self, reader: &dyn EventReader, query: &SeriesQuery) -> Result<SeriesAnswer, Error> {
         let max_points = query.max_points.clamp(1, MAX_SERIES_POINTS);
-        let Some(extent) = self.extent(&scope(query))? else {
+        let Some(extent) = self.extent(reader, &scope(query))? else {
             return Ok(SeriesAnswer { resolution: Resolution::Raw, exact: true, points: Vec::new() });
         };
-        if extent.least <= max_points {
+        if extent.least <= max_points && !extent.is_summarised {
             let entries = self.entries(&raw(query, &extent.slots, max_points + 1), |probe| probe == query.probe)?;
             if entries.len() <= max_points {
                 let points = in_order(reader, &entries, None)?;
@@ -184,7 +184,7 @@ impl Series {
     /// The stored rows or the log cannot be read.
     pub fn spans(&self, reader: &dyn EventReader, query: &SeriesQuery, width_s: u32) -> Result<SeriesAnswer, Error> {
         let asked = i64::from(width_s.max(1)) * 1_000;
-        let extent = self.extent(&scope(query))?;
+        let extent = self.extent(reader, &scope(query))?;
         let width = match asked {
             DAY_MS.. => asked / DAY_MS * DAY_MS,
             HOUR_MS.. => asked / HOUR_MS * HOUR_MS,
@@ -215,12 +215,15 @@ impl Series {
     }
 
     /// The part of a query's range that holds outcomes, and how many at least and at most.
-    pub(crate) fn extent(&self, query: &TotalsQuery) -> Result<Option<Extent>, Error> {
+    pub(crate) fn extent(&self, reader: &dyn EventReader, query: &TotalsQuery) -> Result<Option<Extent>, Error> {
+        let raw_from = reader.raw_from(Kind::of_samples(query.probe));
         let (from, to) = (ceil_millis(query.from), ceil_millis(query.to));
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         let (mut least, mut most) = (0, 0);
+        let mut is_summarised = false;
         let mut add = |span: &Span, is_open: bool| {
             if span.first < to && span.last >= from {
+                is_summarised |= span.position < raw_from.0;
                 first = first.min(span.first.max(from));
                 last = last.max(span.last.min(to - 1));
                 most += PAGE_ENTRIES;
@@ -247,10 +250,11 @@ impl Series {
             let (_, entries, _) = self.page(key, index)?;
             let slots = || entries.iter().filter(|(_, position)| *position <= as_of).map(|(slot, _)| *slot);
             if let (Some(first), Some(last)) = (slots().min(), slots().max()) {
-                add(&Span { first, last, position: 0 }, true);
+                let position = entries.first().map_or(0, |(_, position)| *position);
+                add(&Span { first, last, position }, true);
             }
         }
-        Ok((first <= last).then(|| Extent { slots: first..last + 1, least, most }))
+        Ok((first <= last).then(|| Extent { slots: first..last + 1, least, most, is_summarised }))
     }
 
     /// Points from stored and open roll-ups; `width` is an hour, a day, or days.
@@ -307,12 +311,14 @@ pub(crate) struct Extent {
     slots: Range<i64>,
     least: usize,
     most: usize,
+    /// Raw values of some of them are gone by retention: the finest that is whole are hours.
+    is_summarised: bool,
 }
 
 impl Extent {
     /// Buckets can be made from raw outcomes.
     pub(crate) const fn is_small(&self) -> bool {
-        self.most <= MAX_BUCKETED_OUTCOMES
+        self.most <= MAX_BUCKETED_OUTCOMES && !self.is_summarised
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use netstats_event::{Position, Timestamp};
-use netstats_projector::{Error, EventReader};
+use netstats_event::{Kind, Position, Timestamp};
+use netstats_projector::{Error, ErrorKind, EventReader};
 
 use crate::bucket::{Bucket, DAY_MS, HOUR_MS, OpenBucket};
 use crate::bytes::Reader;
@@ -69,6 +69,14 @@ impl Series {
         hour: &OpenBucket,
         as_of: u64,
     ) -> Result<Bucket, Error> {
+        let (first, raw_from) = (hour.first, reader.raw_from(Kind::of_samples(key.probe)));
+        if first < raw_from.0 {
+            let message = format!(
+                "raw samples before position {raw_from} are summarised by retention: what was known at position {as_of} \
+                 of the hour then under way is gone; ask as of a later position"
+            );
+            return Err(Error::new(ErrorKind::Gone, message).at(Position(first), Position(raw_from.0 - 1)));
+        }
         let query = RawQuery {
             job: Some(key.job),
             destinations: vec![key.destination],

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use netstats_event::{
     BandwidthMeasured, DestinationId, DnsFailure, DnsOutcome, Echo, Envelope, Event, FailReason, HopAnswer,
-    HttpMeasured, HttpOutcome, JobId, Metric, NameResolved, PingMeasured, Position, RouteTraced, Rtt, SampleFlags,
-    TcpOutcome, Throughput, Timestamp,
+    HttpMeasured, HttpOutcome, JobId, Kind, Metric, NameResolved, PingMeasured, Position, RouteTraced, Rtt,
+    SampleFlags, SampleSummary, TcpOutcome, Throughput, Timestamp,
 };
 use netstats_stats::{Loss, LossPattern, mean_abs_ipdv, summarise};
 
@@ -246,6 +246,7 @@ fn row_of(envelope: &Envelope, metric: Metric) -> Option<Row> {
             };
         }
         Event::HttpMeasured(request) => of_http(&mut row, request),
+        Event::Summarised(left) => of_summary(&mut row, left)?,
         Event::SlotFailed(failed) => {
             row.error = Some(format!("{}: {}", reason_name(failed.reason), failed.detail));
         }
@@ -433,6 +434,22 @@ fn of_http(row: &mut Row, request: &HttpMeasured) {
         first_byte_ms: phase(request.first_byte),
         certificate_expires: request.certificate_expires,
     };
+}
+
+/// What retention has left: status, counts, the median and the mean |IPDV|.
+fn of_summary(row: &mut Row, left: &SampleSummary) -> Option<()> {
+    row.status = *RowStatus::ALL.get(usize::from(left.status))?;
+    row.rtt_ms = left.median_us.map(millis);
+    if left.kind == Kind::PingMeasured {
+        let loss = Loss { sent: left.sent.into(), lost: left.sent.saturating_sub(left.received).into() };
+        (row.sent, row.received) = (Some(left.sent), Some(left.received));
+        row.loss_ratio = loss.ratio().filter(|_| !left.head.flags.uplink_down);
+        #[expect(clippy::cast_precision_loss, reason = "a burst's sum stays far below 2^53")]
+        let jitter = (left.pairs > 0).then(|| round_millis(left.ipdv_us as f64 / f64::from(left.pairs)));
+        row.jitter_ms = jitter;
+    }
+    row.error = Some("the raw values are gone by retention: its counts and its median are left".to_owned());
+    Some(())
 }
 
 /// The name of a reason at the doors.

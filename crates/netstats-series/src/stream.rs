@@ -1,6 +1,6 @@
 //! What is kept of one stream: all outcomes of one probe of one job on one destination.
 
-use netstats_event::{DestinationId, JobId, Position, ProbeKind, Rtt, Timestamp};
+use netstats_event::{DestinationId, JobId, Position, ProbeKind, Rtt, TimesSummary, Timestamp};
 use netstats_projector::Error;
 
 use crate::bucket::{Bucket, DAY_MS, HOUR_MS, OpenBucket, PackedBucket};
@@ -345,6 +345,13 @@ impl Stream {
         }
         self.hour.get_or_insert_with(|| OpenBucket::new(number, position)).sums.add(outcome, times);
         self.is_dirty = true;
+    }
+
+    /// Takes the times of its open hour that are only known as sums any more.
+    pub(crate) fn add_summarised(&mut self, times: &TimesSummary) {
+        if let Some(hour) = &mut self.hour {
+            hour.sums.add_summarised(times);
+        }
     }
 
     /// Slots were left out because our own network was down: nothing is known until the next outcome.

@@ -60,7 +60,7 @@ impl Series {
             as_of: query.as_of,
             ..RawQuery::default()
         };
-        if self.extent(query)?.as_ref().is_none_or(Extent::is_small) {
+        if self.extent(reader, query)?.as_ref().is_none_or(Extent::is_small) {
             return Ok(Totals { resolution: Resolution::Raw, exact: true, items: self.raw_totals(reader, &raw)? });
         }
         let mut keys = self.shared.read().keys(query.job, &query.destinations, query.probe);

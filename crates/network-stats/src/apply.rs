@@ -10,7 +10,7 @@ use netstats_inventory::{Command, Inventory, InventoryHandle, Policy, decide};
 use netstats_log::{Error, ErrorKind, Journal};
 use netstats_projector::Runner;
 
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Problem, Retention};
 use crate::core::Core;
 use crate::gateway;
 use crate::logging::Logging;
@@ -68,6 +68,11 @@ impl Applier {
     /// The limits on commands.
     pub(crate) fn policy(&self) -> Policy {
         self.now.read().unwrap_or_else(PoisonError::into_inner).policy.clone()
+    }
+
+    /// How long raw values are kept.
+    pub(crate) fn retention(&self) -> Retention {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).retention
     }
 
     /// Appends the differences between the config and the inventory. While the log is read-only they wait: what the log

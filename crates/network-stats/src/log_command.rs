@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 use netstats_api::update_text;
-use netstats_event::{ChainHash, Envelope, Kind, Position, Timestamp, decode};
+use netstats_event::{ChainHash, Envelope, Event, Kind, Position, Timestamp};
 use netstats_inventory::InventoryProjector;
 use netstats_log::{
     Backup, Error, ErrorKind, FjallLog, Log, ReadLimit, Repair, backup, examine, place_for_damaged, repair, restore,
@@ -63,6 +63,12 @@ fn verify_log(decided: &Decided, noted: Option<&str>) -> Result<()> {
         "{} events, {} bytes: every checksum, position and chain value is right",
         report.records, report.bytes
     ));
+    if report.summarised > 0 {
+        say(&format!(
+            "{} samples are summarised by retention: what is left of them is what the facts in the log say",
+            report.summarised
+        ));
+    }
     say(&format!("head {}:{}", report.head.last, report.head.chain));
     if let Some((position, chain)) = noted {
         hold_against(&log, position, chain)?;
@@ -92,13 +98,18 @@ fn parse_head(text: &str) -> Result<(Position, ChainHash), Usage> {
 fn stat(decided: &Decided) -> Result<()> {
     let data = DataDir::open_existing(&decided.data_dir)?;
     let log = FjallLog::open(data.log())?;
-    let mut kinds: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
+    let mut kinds: BTreeMap<u16, u64> = BTreeMap::new();
     let mut times: Option<(Timestamp, Timestamp)> = None;
-    walk(&log, log.first(), Position(log.head().last), |record| {
-        let (count, bytes) = kinds.entry(record.kind).or_default();
-        (*count, *bytes) = (*count + 1, *bytes + record.len() as u64);
-        let (first, _) = times.unwrap_or((record.recorded_at, record.recorded_at));
-        times = Some((first, record.recorded_at));
+    let mut summarised: BTreeMap<u16, u64> = BTreeMap::new();
+    walk(&log, log.first(), Position(log.head().last), |envelope| {
+        let code = match &envelope.event {
+            Event::Unknown { kind, .. } => *kind,
+            event => event.kind().map_or(0, Kind::code),
+        };
+        let counts = if matches!(envelope.event, Event::Summarised(_)) { &mut summarised } else { &mut kinds };
+        *counts.entry(code).or_default() += 1;
+        let (first, _) = times.unwrap_or((envelope.recorded_at, envelope.recorded_at));
+        times = Some((first, envelope.recorded_at));
         Ok(true)
     })?;
     say(&format!("store {}", log.store_id()));
@@ -106,9 +117,13 @@ fn stat(decided: &Decided) -> Result<()> {
     if let Some((first, last)) = times {
         say(&format!("recorded {} to {}", in_words(first), in_words(last)));
     }
-    for (code, (count, bytes)) in kinds {
-        let name = Kind::ALL.iter().copied().find(|kind| kind.code() == code).map_or("of a newer program", Kind::name);
-        say(&format!("kind {code} {name}: {count} events, {bytes} bytes"));
+    let name = |code: u16| Kind::from_code(code).map_or("of a newer program", Kind::name);
+    for (code, count) in kinds {
+        say(&format!("kind {code} {}: {count} events", name(code)));
+    }
+    for (code, count) in summarised {
+        let raw_from = Kind::from_code(code).map_or_else(|| log.first(), |kind| log.raw_from(kind));
+        say(&format!("summarised {code} {}: {count} samples, all before position {raw_from}", name(code)));
     }
     say(&format!("on disk {} bytes", log.disk_bytes()));
     say(&format!("head {}:{}", log.head().last, log.head().chain));
@@ -124,17 +139,13 @@ fn dump(decided: &Decided, kinds: &[String], from: Option<&str>, to: Option<&str
     let log = FjallLog::open(data.log())?;
     let (mut inventory, names) = InventoryProjector::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let written = walk(&log, log.first(), Position(log.head().last), |record| {
-        let event = decode(record.kind, record.version, &record.payload)
-            .with_context(|| format!("the event at position {} does not decode", record.position))?;
-        let envelope = [Envelope { position: record.position, recorded_at: record.recorded_at, event }];
-        inventory.apply(&envelope);
-        let [envelope] = &envelope;
+    let written = walk(&log, log.first(), Position(log.head().last), |envelope| {
+        inventory.apply(std::slice::from_ref(envelope));
         if to.is_some_and(|to| to.is_before(envelope)) {
             return Ok(!matches!(to, Some(Place::Position(_))));
         }
         let is_wanted = from.is_none_or(|from| !from.is_after(envelope))
-            && (kinds.is_empty() || kinds.iter().any(|kind| kind.code() == record.kind));
+            && (kinds.is_empty() || kinds.iter().any(|kind| Some(*kind) == envelope.event.kind()));
         if is_wanted {
             writeln!(out, "{}", update_text(envelope, &names.current()))?;
         }
@@ -153,22 +164,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// All records of a range, in order, until `take` says no.
-fn walk(
-    log: &dyn Log,
-    from: Position,
-    last: Position,
-    mut take: impl FnMut(&netstats_event::Record) -> Result<bool>,
-) -> Result<()> {
+/// All events of a range, in order, until `take` says no.
+fn walk(log: &dyn Log, from: Position, last: Position, mut take: impl FnMut(&Envelope) -> Result<bool>) -> Result<()> {
     let mut next = from;
     while next <= last {
-        let records = log.read(next, ReadLimit::default())?;
-        for record in &records {
-            if !take(record)? {
+        let events = log.events(next, ReadLimit::default())?;
+        for envelope in &events {
+            if !take(envelope)? {
                 return Ok(());
             }
         }
-        next = records.last().context("the log ends early")?.position.next();
+        next = events.last().context("the log ends early")?.position.next();
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod paths;
 mod platform;
 mod replay;
 mod responder;
+mod retention;
 mod serve;
 mod service;
 mod settings;

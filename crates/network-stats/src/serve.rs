@@ -21,6 +21,7 @@ use crate::config::ServerLimits;
 use crate::core::Core;
 use crate::data_dir::DataDir;
 use crate::lost::Lost;
+use crate::retention::Retainer;
 use crate::settings::Decided;
 use crate::signal::{Signal, Signals};
 use crate::{exit, gateway, listen, logging, supervise};
@@ -76,7 +77,8 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let mut signals = Signals::new().context("the system gives no signals")?;
     let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
     let place_token = random_token()?;
-    let mut context = context(&core, &applier, &collector, &probes, tls);
+    let retainer = Arc::new(Retainer::new(Arc::clone(&core.journal), Arc::clone(&applier)));
+    let mut context = context(&core, &applier, &retainer, &collector, &probes, tls);
     context.log_level = Some(log.clone());
     context.limits = limits(&decided.config.server.limits);
     context.allowed_hosts.clone_from(&decided.config.server.allowed_hosts);
@@ -95,6 +97,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     drop(running);
     runtime.spawn(Arc::clone(&applier).until_taken_up());
     runtime.spawn(Arc::clone(&lost).until_recorded());
+    runtime.spawn(retainer.until_stopped());
     data.announce(&url, &place_token)?;
     runtime.spawn(supervise::live(Box::new(move || drop(report()))));
     supervise::ready();
@@ -248,13 +251,14 @@ pub(crate) fn quiet_context(core: &Core) -> ApiContext {
 fn context(
     core: &Core,
     applier: &Arc<Applier>,
+    retainer: &Arc<Retainer>,
     collector: &Arc<Collector>,
     probes: &Probes,
     tls: Option<Tls>,
 ) -> ApiContext {
     let (for_report, seen) = (Arc::clone(applier), tls.clone());
     let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
-    let (collector, probes) = (Arc::clone(collector), probes.clone());
+    let (collector, probes, retainer) = (Arc::clone(collector), probes.clone(), Arc::clone(retainer));
     let mut context = quiet_context(core);
     context.policy = Arc::new(move || for_policy.policy());
     context.reload = Some(Arc::new(move || reload_hook(&for_reload)));
@@ -268,6 +272,10 @@ fn context(
         report.problems.extend(for_report.waits().map(|why| ProblemReport {
             message: format!("the config is not taken up yet, what the log holds counts until then: {why}"),
             fix: Some("it is taken up by itself as soon as the log takes events again".to_owned()),
+        }));
+        report.problems.extend(retainer.trouble().map(|why| ProblemReport {
+            message: why,
+            fix: Some("make room, or raise retention.max_size in the config file".to_owned()),
         }));
         report.problems.extend(seen.as_ref().and_then(Tls::problem).map(|why| ProblemReport {
             message: format!("the new certificate was not taken up, the old one counts on: {why}"),

@@ -1,7 +1,7 @@
 //! Events in JSON: what a WebSocket update and a line of the audit trail say.
 
 use netstats_event::{
-    AnnotationId, AnnotationSpec, BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec,
+    AnnotationId, AnnotationSpec, BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec, Kind,
     MaintenanceId, MaintenanceSpec, Meta, Metric, MissReason, ProbeKind, SuppressReason,
 };
 use netstats_export::{JsonStyle, JsonWriter, Line, columns_for};
@@ -133,7 +133,12 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::SamplesLost(e) => json!({"count": e.count, "from": Time(e.from), "to": Time(e.to), "reason": e.reason}),
         Event::AnswerChanged(e) => json!({"host": e.host, "before": e.before, "after": e.after}),
         Event::PathChanged(e) => json!({"before": e.before, "after": e.after}),
-        Event::PingMeasured(_)
+        Event::SamplesSummarised(e) => json!({"first": e.first.0, "last": e.last.0,
+            "kinds": e.kinds.iter().map(|code| Kind::from_code(*code).map_or("unknown", Kind::name)).collect::<Vec<_>>(),
+            "samples": e.samples, "digest": hex(&e.digest),
+            "bytes_before": e.bytes_before, "bytes_after": e.bytes_after}),
+        Event::Summarised(_)
+        | Event::PingMeasured(_)
         | Event::RouteTraced(_)
         | Event::NameResolved(_)
         | Event::BandwidthMeasured(BandwidthMeasured { .. })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use netstats_event::{Kind, ProbeKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,6 +33,10 @@ struct LogHealth {
     first: u64,
     last: u64,
     head: String,
+    /// From this position on every sample has its raw values; before it retention may have left summaries.
+    raw_from: u64,
+    /// Bytes on disk.
+    bytes: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -81,7 +86,17 @@ pub(crate) async fn show(app: Arc<App>, _: Call) -> Result<Reply, Problem> {
         version: app.context.version,
         started_at: Time(app.started_at),
         position: head.last,
-        log: LogHealth { first: app.context.journal.first().0, last: head.last, head: head.chain.to_string() },
+        log: LogHealth {
+            first: app.context.journal.first().0,
+            last: head.last,
+            head: head.chain.to_string(),
+            raw_from: ProbeKind::ALL
+                .map(|probe| app.context.journal.raw_from(Kind::of_samples(probe)).0)
+                .into_iter()
+                .max()
+                .unwrap_or(1),
+            bytes: app.context.journal.disk_bytes(),
+        },
         projectors,
         collector: report.collector,
         privileges: report.privileges,

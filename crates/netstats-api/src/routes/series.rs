@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use netstats_event::{DestinationId, Timestamp};
+use netstats_event::{DestinationId, Kind, Timestamp};
 use netstats_series::{MAX_SERIES_POINTS, Point, SeriesQuery};
 use netstats_stats::RELATIVE_ERROR;
 use serde::Serialize;
@@ -91,6 +91,8 @@ pub(crate) async fn series(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
             resolution: String,
             exact: bool,
             relative_error: f64,
+            /// From this position on every sample has its raw values: the finest before it are hours.
+            raw_from: u64,
             not_given: std::collections::BTreeMap<&'static str, String>,
             columns: Columns,
             position: u64,
@@ -122,6 +124,7 @@ pub(crate) async fn series(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
             resolution: resolution_name(found.resolution),
             exact: found.exact,
             relative_error: relative_error(found.exact),
+            raw_from: app.context.journal.raw_from(Kind::of_samples(query.probe)).0,
             not_given: reasons(&found.points),
             columns: Columns::of(&found.points),
             position: position.0,

@@ -8,12 +8,15 @@ use super::page::Page;
 use super::read::Order;
 use crate::Error;
 
-/// A part of a segment: the segment's first position, and which part.
+/// A segment: its first position and its footer's checksum, for retention puts another file in its place.
+pub(super) type Place = (u64, u32);
+
+/// A part of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Part {
-    Index(u64),
-    Order(u64),
-    Page(u64, u32),
+    Index(Place),
+    Order(Place),
+    Page(Place, u32),
 }
 
 /// A decoded part.
@@ -130,22 +133,22 @@ mod tests {
     fn decoded_parts_are_bounded_and_the_newest_stay() {
         let cache = Cache::new(100);
         for number in 0..50 {
-            cache.get(Part::Index(number), index).unwrap();
-            cache.get(Part::Index(0), || unreachable!("used all the time, so it stays")).unwrap();
+            cache.get(Part::Index((number, 0)), index).unwrap();
+            cache.get(Part::Index((0, 0)), || unreachable!("used all the time, so it stays")).unwrap();
             assert!(cache.bytes() <= 100);
         }
-        cache.get(Part::Index(49), || unreachable!("the newest but one")).unwrap();
-        cache.get(Part::Page(0, 0), || Ok((Decoded::Index(Arc::default()), 101))).unwrap();
+        cache.get(Part::Index((49, 0)), || unreachable!("the newest but one")).unwrap();
+        cache.get(Part::Page((0, 0), 0), || Ok((Decoded::Index(Arc::default()), 101))).unwrap();
         assert!(cache.bytes() <= 100, "what is over the limit alone is not kept");
     }
 
     #[test]
     fn what_nobody_uses_between_two_sweeps_is_forgotten() {
         let cache = Cache::new(100);
-        cache.get(Part::Index(1), index).unwrap();
-        cache.get(Part::Index(2), index).unwrap();
+        cache.get(Part::Index((1, 0)), index).unwrap();
+        cache.get(Part::Index((2, 0)), index).unwrap();
         cache.sweep();
-        cache.get(Part::Index(2), index).unwrap();
+        cache.get(Part::Index((2, 0)), index).unwrap();
         cache.sweep();
         assert_eq!(cache.bytes(), 10);
         cache.sweep();

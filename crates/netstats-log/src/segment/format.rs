@@ -7,7 +7,10 @@ use crate::StoreId;
 use crate::limits::{MAX_PAGE_BYTES, MAX_PAGE_ROWS, MAX_SEGMENT_EVENTS};
 
 pub(super) const MAGIC: [u8; 8] = *b"NSCSEG\r\n";
+/// Every record is there.
 pub(super) const FORMAT: u32 = 1;
+/// Samples are summarised: in the place of some records stands what is left of them.
+pub(super) const SUMMARISED: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const FOOTER_BYTES: usize = 128;
 pub(super) const ENTRY_BYTES: usize = 64;
@@ -15,10 +18,10 @@ pub(super) const ENTRY_BYTES: usize = 64;
 pub(super) const MARK_EVERY: usize = 1_024;
 
 /// The header's bytes.
-pub(super) fn header() -> [u8; HEADER_BYTES] {
+pub(super) fn header(format: u32) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    bytes[8..12].copy_from_slice(&format.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..12]);
     bytes[12..].copy_from_slice(&crc.to_le_bytes());
     bytes
@@ -66,6 +69,8 @@ pub(super) struct PageEntry {
     pub(super) series: Option<(JobId, DestinationId)>,
     pub(super) kind: u16,
     pub(super) version: u16,
+    /// In the place of records of that kind stands what is left of them.
+    pub(super) is_summary: bool,
     pub(super) rows: u32,
     /// First and last slot, by time, in milliseconds since 1970; the recorded time where there is no slot.
     pub(super) slots: (i64, i64),
@@ -82,7 +87,7 @@ impl PageEntry {
         }
         out.extend_from_slice(&self.kind.to_le_bytes());
         out.extend_from_slice(&self.version.to_le_bytes());
-        for number in [self.rows, self.at.0, self.at.1, 0] {
+        for number in [self.rows, self.at.0, self.at.1, self.is_summary.into()] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for time in [self.slots.0, self.slots.1] {
@@ -95,9 +100,11 @@ impl PageEntry {
         let (has_series, job, destination) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let series = (has_series == 1).then_some((JobId(job), DestinationId(destination)));
         let (kind, version) = (u16::from_le_bytes(reader.array()?), u16::from_le_bytes(reader.array()?));
-        let (rows, first, last, _) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
+        let (rows, first, last, left) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
+        let is_summary = left == 1;
         let slots = (i64::from_le_bytes(reader.array()?), i64::from_le_bytes(reader.array()?));
-        let entry = Self { series, kind, version, rows, slots, at: (first, last), extent: Extent::read(reader)? };
+        let entry =
+            Self { series, kind, version, is_summary, rows, slots, at: (first, last), extent: Extent::read(reader)? };
         let is_sane = entry.rows as usize <= MAX_PAGE_ROWS && entry.extent.length as usize <= MAX_PAGE_BYTES;
         is_sane.then_some(entry)
     }
@@ -117,6 +124,8 @@ pub(crate) struct Footer {
     pub(crate) events: u64,
     pub(crate) chain_before: ChainHash,
     pub(crate) chain_after: ChainHash,
+    /// [`FORMAT`] or [`SUMMARISED`].
+    pub(crate) format: u32,
     pub(super) order: Extent,
     pub(super) marks: Extent,
     pub(super) index: Extent,
@@ -132,7 +141,7 @@ impl Footer {
         out.extend_from_slice(&self.chain_after.0);
         [self.order, self.marks, self.index].into_iter().for_each(|extent| extent.put(&mut out));
         out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&self.format.to_le_bytes());
         out.extend_from_slice(&MAGIC[..4]);
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         debug_assert_eq!(out.len(), FOOTER_BYTES);
@@ -150,14 +159,18 @@ impl Footer {
             events: reader.u64()?,
             chain_before: ChainHash(reader.array()?),
             chain_after: ChainHash(reader.array()?),
+            format: 0,
             order: Extent::read(&mut reader)?,
             marks: Extent::read(&mut reader)?,
             index: Extent::read(&mut reader)?,
         };
+        reader.array::<4>()?;
+        let footer = Self { format: reader.u32()?, ..footer };
         let is_inside =
             |extent: Extent| extent.offset.checked_add(extent.length.into()).is_some_and(|end| end <= file_length);
         let is_sane = (1..=MAX_SEGMENT_EVENTS).contains(&footer.events)
             && footer.first >= 1
+            && matches!(footer.format, FORMAT | SUMMARISED)
             && footer.first.checked_add(footer.events).is_some()
             && [footer.order, footer.marks, footer.index].into_iter().all(is_inside);
         is_sane.then_some(footer)

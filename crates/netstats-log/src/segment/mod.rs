@@ -11,6 +11,10 @@
 //!  end-128  footer                          store, first position, events, chain before and after, where order, marks
 //!                                           and index lie and their CRC-32C, its own CRC-32C
 //! ```
+//! Format 2 is a segment some of whose samples retention has summarised (`retain.rs`): in their place stand pages of what
+//! is left of them (column 13 of the index: 1), and the marks are the chain before each record that is kept and does not
+//! follow one that is kept.
+//!
 //! CRC, length and chain of a record are not kept: they follow from the rest. The footer proves the index, the index the
 //! pages, and the chain through all records proves that they are put together right.
 
@@ -25,5 +29,6 @@ mod read;
 
 pub(crate) use build::Builder;
 pub(crate) use cache::Cache;
+pub(crate) use read::Item;
 pub(crate) use read::Segment;
-pub use read::{SealedSeries, SeriesKey, SeriesPage};
+pub use read::{RawSamples, SealedSeries, SeriesKey, SeriesPage};

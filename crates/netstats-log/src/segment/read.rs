@@ -6,16 +6,18 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use netstats_event::{ChainHash, DestinationId, Envelope, JobId, Kind, Position, Record, Timestamp};
+use netstats_event::{ChainHash, DestinationId, Envelope, JobId, Kind, Position, Record, SampleSummary, Timestamp};
 
-use super::cache::{Cache, Decoded, Part};
+use super::cache::{Cache, Decoded, Part, Place};
 use super::column::Reader;
 use super::format::{
-    ENTRY_BYTES, Extent, FOOTER_BYTES, FORMAT, Footer, HEADER_BYTES, MARK_EVERY, PageEntry, format_of,
+    ENTRY_BYTES, Extent, FOOTER_BYTES, FORMAT, Footer, HEADER_BYTES, MARK_EVERY, PageEntry, SUMMARISED, format_of,
 };
 use super::page::Page;
 use crate::limits::MAX_SEGMENT_EVENTS;
+use crate::manifest::Summary;
 use crate::{Error, ErrorKind, ReadLimit};
 
 /// One series: the outcomes of one kind, of one job at one destination.
@@ -38,8 +40,8 @@ pub struct SeriesPage {
     pub slots: (Timestamp, Timestamp),
     /// Positions of the first and the last outcome; those of other series lie between them.
     pub positions: (Position, Position),
-    /// First position of the segment.
-    pub(crate) segment: u64,
+    /// First position of the segment, and which file.
+    pub(crate) segment: Place,
     pub(crate) number: u32,
 }
 
@@ -52,16 +54,48 @@ pub struct SealedSeries {
     pub until: Position,
 }
 
+/// Samples of one kind in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawSamples {
+    /// The kind.
+    pub kind: Kind,
+    /// How many.
+    pub events: u64,
+    /// The newest slot.
+    pub newest: Timestamp,
+}
+
+/// Neighbours in a segment: from a position up to and without another.
+enum Run {
+    /// Records, and the chain before the first.
+    Kept(u64, u64, ChainHash),
+    /// What is left of records: up to and without that position.
+    Left(u64),
+}
+
 /// For each record of a segment its page, and its row in it.
 pub(super) struct Order {
     pages: Vec<u32>,
     rows: Vec<u32>,
 }
 
+/// One place of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// The record, and the chain before it.
+    Kept(Record, ChainHash),
+    /// What is left of one: the version of its kind, its recorded time in whole seconds.
+    Left(Position, u16, Timestamp, Box<SampleSummary>),
+}
+
 /// An immutable file with the records of one closed epoch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Segment {
     path: PathBuf,
+    /// Another file has taken its place: it goes when the last reader is done.
+    is_replaced: AtomicBool,
+    /// What retention did to it, as the manifest says.
+    pub(crate) summary: Option<Summary>,
     pub(crate) footer: Footer,
     /// Bytes of the file.
     pub(crate) length: u64,
@@ -84,10 +118,10 @@ impl Segment {
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header).map_err(|error| unreadable(path, error))?;
         match format_of(&header) {
-            Some(FORMAT) => {}
-            Some(newer) if newer > FORMAT => {
+            Some(FORMAT | SUMMARISED) => {}
+            Some(newer) if newer > SUMMARISED => {
                 let message = format!(
-                    "the segment {} is of format {newer} and this program knows {FORMAT}: use a newer program; nothing was changed",
+                    "the segment {} is of format {newer} and this program knows {SUMMARISED}: use a newer program; nothing was changed",
                     path.display()
                 );
                 return Err(Error::new(ErrorKind::Invalid, message).in_file(path));
@@ -98,13 +132,155 @@ impl Segment {
         file.seek(SeekFrom::End(-(FOOTER_BYTES as i64)))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|error| unreadable(path, error))?;
-        let footer = Footer::read(&bytes, length).ok_or_else(|| damaged("its footer's checksum does not match"))?;
+        let footer = Footer::read(&bytes, length)
+            .filter(|footer| Some(footer.format) == format_of(&header))
+            .ok_or_else(|| damaged("its footer's checksum does not match"))?;
         let digest = Reader(&bytes[FOOTER_BYTES - 4..]).u32().unwrap_or(0);
-        Ok(Self { path: path.to_owned(), footer, length, digest })
+        Ok(Self { path: path.to_owned(), is_replaced: AtomicBool::new(false), summary: None, footer, length, digest })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file of this place it is.
+    pub(crate) const fn place(&self) -> Place {
+        (self.footer.first, self.digest)
+    }
+
+    /// Whether samples in it are summarised.
+    pub(crate) const fn is_summarised(&self) -> bool {
+        self.footer.format == SUMMARISED
+    }
+
+    /// The file goes when nobody reads it any more.
+    pub(crate) fn replace(&self) {
+        self.is_replaced.store(true, Ordering::Release);
+    }
+
+    /// BLAKE3 of the whole file.
+    pub(crate) fn file_digest(&self) -> Result<[u8; 32], Error> {
+        let mut hasher = blake3::Hasher::new();
+        let mut read = || hasher.update_reader(File::open(&self.path)?).map(drop);
+        read().map_err(|error| unreadable(&self.path, error))?;
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// The samples whose records it holds, by kind: how many, and the newest slot.
+    pub(crate) fn samples(&self, cache: &Cache) -> Result<Vec<RawSamples>, Error> {
+        let mut all: Vec<RawSamples> = Vec::new();
+        for entry in self.index(cache)?.iter().filter(|entry| !entry.is_summary) {
+            let Some(kind) = Kind::from_code(entry.kind).filter(|kind| kind.probe().is_some()) else { continue };
+            let newest = Timestamp::from_millis(entry.slots.1);
+            match all.iter_mut().find(|of| of.kind == kind) {
+                Some(of) => (of.events, of.newest) = (of.events + u64::from(entry.rows), of.newest.max(newest)),
+                None => all.push(RawSamples { kind, events: entry.rows.into(), newest }),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Up to `limit` places from `from` on. At least one.
+    ///
+    /// # Errors
+    /// Corrupt, Unavailable.
+    pub(crate) fn items(&self, cache: &Cache, from: Position, limit: ReadLimit) -> Result<Vec<Item>, Error> {
+        if !self.is_summarised() {
+            let records = self.records(cache, from, limit)?;
+            let mut before = match from.0 - self.footer.first {
+                0 => self.footer.chain_before,
+                _ => {
+                    let one = self.records(cache, Position(from.0 - 1), ReadLimit { records: 1, bytes: 1 })?;
+                    one.first().map_or_else(ChainHash::default, |record| record.chain)
+                }
+            };
+            let item = |record: Record| {
+                let before = std::mem::replace(&mut before, record.chain);
+                Item::Kept(record, before)
+            };
+            return Ok(records.into_iter().map(item).collect());
+        }
+        let mut items: Vec<Item> = Vec::new();
+        let mut next = from;
+        while next <= self.last() && items.len() < limit.records {
+            match self.run(cache, next)? {
+                Run::Kept(start, end, chain) => {
+                    let rest = limit.records - items.len();
+                    let run = self.run_records(cache, start, end, chain, next, ReadLimit { records: rest, ..limit })?;
+                    next = Position(next.0 + run.len() as u64);
+                    items.extend(run.into_iter().map(|(record, before)| Item::Kept(record, before)));
+                }
+                Run::Left(end) => {
+                    let end = end.min(next.0 + (limit.records - items.len()) as u64);
+                    self.rows(cache, self.at(next), &mut |at, page, row| {
+                        let position = self.footer.first + at as u64;
+                        if position < end {
+                            let damaged =
+                                || self.damaged("what is left of a sample makes no sense", (position, position));
+                            let left = page.summary(row).zip(page.recorded_at(row)).ok_or_else(damaged)?;
+                            items.push(Item::Left(Position(position), page.version(), left.1, Box::new(left.0)));
+                        }
+                        Ok(position + 1 < end)
+                    })?;
+                    next = Position(end);
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// The run of kept records, or of records that are not, that a place belongs to.
+    fn run(&self, cache: &Cache, position: Position) -> Result<Run, Error> {
+        let (order, index) = (self.order(cache)?, self.index(cache)?);
+        let is_left = |at: usize| index.get(order.pages[at] as usize).is_some_and(|entry| entry.is_summary);
+        let wanted = self.at(position);
+        let of = is_left(wanted);
+        let start = (0..wanted).rev().find(|at| is_left(*at) != of).map_or(0, |at| at + 1);
+        let end = (wanted..order.pages.len()).find(|at| is_left(*at) != of).unwrap_or(order.pages.len());
+        let place = |at: usize| self.footer.first + at as u64;
+        if of {
+            return Ok(Run::Left(place(end)));
+        }
+        // How many runs of kept records there are before it.
+        let number = (1..=start).filter(|at| is_left(at - 1) && !is_left(*at)).count() + usize::from(!is_left(0));
+        let marks = self.part(self.footer.marks, "its marks")?;
+        let mark = marks.get((number - 1) * 16..number * 16).and_then(|mark| mark.try_into().ok());
+        let chain = mark.ok_or_else(|| self.damaged("a mark is missing", (place(start), place(end) - 1)))?;
+        Ok(Run::Kept(place(start), place(end), ChainHash(chain)))
+    }
+
+    /// Records of a run from `from` on, with the chain before each. At least one.
+    fn run_records(
+        &self,
+        cache: &Cache,
+        start: u64,
+        end: u64,
+        mut chain: ChainHash,
+        from: Position,
+        limit: ReadLimit,
+    ) -> Result<Vec<(Record, ChainHash)>, Error> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        self.rows(cache, self.at(Position(start)), &mut |at, page, row| {
+            let position = self.footer.first + at as u64;
+            let draft = page.draft(row);
+            let draft = draft.ok_or_else(|| self.damaged("a record makes no sense", (position, end - 1)))?;
+            let record = draft.at(Position(position), chain);
+            let before = std::mem::replace(&mut chain, record.chain);
+            if position + 1 == self.footer.first + self.footer.events && record.chain != self.footer.chain_after {
+                return Err(self.damaged("the chain is broken", (start, position)));
+            }
+            if position >= from.0 && (records.is_empty() || bytes + record.len() <= limit.bytes) {
+                bytes += record.len();
+                records.push((record, before));
+            }
+            Ok(position + 1 < end && records.len() < limit.records && bytes < limit.bytes)
+        })?;
+        Ok(records)
+    }
+
+    /// A place counted from the segment's first.
+    fn at(&self, position: Position) -> usize {
+        usize::try_from(position.0 - self.footer.first).expect("a place in this segment")
     }
 
     pub(crate) const fn first(&self) -> Position {
@@ -146,7 +322,7 @@ impl Segment {
     }
 
     fn index(&self, cache: &Cache) -> Result<Arc<Vec<PageEntry>>, Error> {
-        let decoded = cache.get(Part::Index(self.footer.first), || {
+        let decoded = cache.get(Part::Index(self.place()), || {
             let bytes = self.part(self.footer.index, "its index")?;
             let entries = PageEntry::read_all(&bytes).filter(|entries| {
                 let rows: u64 = entries.iter().map(|entry| u64::from(entry.rows)).sum();
@@ -161,7 +337,7 @@ impl Segment {
     }
 
     fn order(&self, cache: &Cache) -> Result<Arc<Order>, Error> {
-        let decoded = cache.get(Part::Order(self.footer.first), || {
+        let decoded = cache.get(Part::Order(self.place()), || {
             let index = self.index(cache)?;
             let bytes = self.part(self.footer.order, "its order")?;
             let order = Order::read(&bytes, self.footer.events, &index)
@@ -174,7 +350,7 @@ impl Segment {
     }
 
     fn page(&self, cache: &Cache, number: u32) -> Result<Arc<Page>, Error> {
-        let decoded = cache.get(Part::Page(self.footer.first, number), || {
+        let decoded = cache.get(Part::Page(self.place(), number), || {
             let index = self.index(cache)?;
             let entry = index.get(number as usize).ok_or_else(|| self.damaged("a page is unknown", self.whole()))?;
             let bytes = self.part(entry.extent, "a page")?;
@@ -227,7 +403,17 @@ impl Segment {
     ///
     /// # Errors
     /// Corrupt, Unavailable. What comes before a damaged page is answered.
+    /// Gone where a sample is summarised: its record is gone.
     pub(crate) fn records(&self, cache: &Cache, from: Position, limit: ReadLimit) -> Result<Vec<Record>, Error> {
+        if self.is_summarised() {
+            return match self.run(cache, from)? {
+                Run::Kept(start, end, chain) => {
+                    let run = self.run_records(cache, start, end, chain, from, limit)?;
+                    Ok(run.into_iter().map(|(record, _)| record).collect())
+                }
+                Run::Left(end) => Err(gone(from, Position(end - 1))),
+            };
+        }
         let marks = self.part(self.footer.marks, "its marks")?;
         let mark = |number: usize| {
             let bytes = marks.get(number * 16..number * 16 + 16)?;
@@ -322,6 +508,7 @@ impl Segment {
         let index = self.index(cache)?;
         let wanted = |entry: &PageEntry| {
             entry.kind == key.kind.code()
+                && !entry.is_summary
                 && entry.series == Some((key.job, key.destination))
                 && Timestamp::from_millis(entry.slots.0) < slots.end
                 && Timestamp::from_millis(entry.slots.1) >= slots.start
@@ -333,7 +520,7 @@ impl Segment {
                 Position(self.footer.first + u64::from(entry.at.0)),
                 Position(self.footer.first + u64::from(entry.at.1)),
             ),
-            segment: self.footer.first,
+            segment: self.place(),
             number,
         };
         let mut pages: Vec<SeriesPage> = (0..).zip(index.iter()).filter(|(_, entry)| wanted(entry)).map(page).collect();
@@ -381,6 +568,23 @@ impl Order {
         }
         counts.iter().zip(index).all(|(count, entry)| *count == entry.rows).then_some(Self { pages, rows })
     }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.is_replaced.load(Ordering::Acquire)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, file = %self.path.display(), "a segment that was replaced is removed at the next start");
+        }
+    }
+}
+
+/// Records that retention has taken.
+pub(crate) fn gone(first: Position, last: Position) -> Error {
+    let message =
+        format!("the raw samples at positions {first} to {last} are gone by retention: their summaries are left");
+    Error::new(ErrorKind::Gone, message).at(first, last)
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {

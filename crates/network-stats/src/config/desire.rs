@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use netstats_event::{
     AddressFamily, BandwidthDirection, BandwidthEngine, BandwidthOptions, DestinationSpec, DnsOptions, DnsTransport,
@@ -16,7 +17,13 @@ use netstats_inventory::{
 
 use super::shape::{self, HostFrom};
 use super::unit::Span;
-use super::{Config, Fault};
+use super::{Config, Fault, Retention};
+use crate::retention::KEPT_AT_LEAST;
+
+/// Bytes that a log may be told to keep to, at least: its journals alone take some tens of megabytes.
+const LEAST_MAX_SIZE: u64 = 200_000_000;
+/// How long raw values may be told to be kept, at most; longer is for ever.
+const MOST_AGE: Duration = Duration::from_hours(36_500 * 24);
 
 /// Destinations and jobs of one block of the file.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +107,7 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         starter: shape.starter.as_ref().map(starter).transpose()?,
         policy,
         warnings: Vec::new(),
+        retention: retention(&shape.retention)?,
     };
     // Any gateway will do to see whether the entries are right (RFC 5737).
     let (desired, _) = config.desired(Some([192, 0, 2, 1].into()));
@@ -108,6 +116,32 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         Ok(_) => Ok(config),
         Err(no) => Err(translate(no)),
     }
+}
+
+fn retention(rules: &shape::RetentionRules) -> Result<Retention, Fault> {
+    let max_bytes = rules.max_size.map(|size| size.0);
+    if let Some(bytes) = max_bytes.filter(|bytes| *bytes < LEAST_MAX_SIZE) {
+        let message = format!("{bytes} bytes is too little: at least \"{}MB\"", LEAST_MAX_SIZE / 1_000_000);
+        return Err(Fault::at("retention.max_size", message).note("left out, the log may take the whole disk"));
+    }
+    let shape::RawAges { ping, traceroute, dns, bandwidth, tcp, http } = &rules.raw;
+    let named = [
+        ("ping", ping),
+        ("traceroute", traceroute),
+        ("dns", dns),
+        ("bandwidth", bandwidth),
+        ("tcp", tcp),
+        ("http", http),
+    ];
+    let mut ages = [None; 6];
+    for (age, (name, span)) in ages.iter_mut().zip(named) {
+        *age = span.map(|span| span.0);
+        if age.is_some_and(|age| !(KEPT_AT_LEAST..=MOST_AGE).contains(&age)) {
+            return Err(Fault::at(format!("retention.raw.{name}"), "out of range: \"1d\" to \"36500d\"")
+                .note("left out, raw values of this kind are kept for ever"));
+        }
+    }
+    Ok(Retention { max_bytes, ages })
 }
 
 fn policy(limits: &shape::Limits) -> Result<Policy, Fault> {

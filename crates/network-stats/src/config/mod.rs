@@ -8,7 +8,9 @@ mod shape;
 mod unit;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use netstats_event::{Kind, ProbeKind};
 use netstats_inventory::Policy;
 use ron::extensions::Extensions;
 
@@ -44,10 +46,29 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Keys that are called otherwise now, each with its place and its new name.
     pub(crate) warnings: Vec<String>,
+    /// How long raw values are kept.
+    pub(crate) retention: Retention,
     /// Desired state.
     managed: Entries,
     /// Appended once.
     starter: Option<Entries>,
+}
+
+/// How long the raw values of samples are kept; by default for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Bytes of the whole log on disk.
+    pub(crate) max_bytes: Option<u64>,
+    /// By probe, in the order of [`ProbeKind::ALL`].
+    pub(crate) ages: [Option<Duration>; 6],
+}
+
+impl Retention {
+    /// How old samples of a kind are when their raw values go; none for never.
+    pub(crate) fn age(&self, kind: Kind) -> Option<Duration> {
+        let probe = kind.probe()?;
+        ProbeKind::ALL.iter().zip(self.ages).find(|(of, _)| **of == probe).and_then(|(_, age)| age)
+    }
 }
 
 impl Config {

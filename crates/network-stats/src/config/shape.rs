@@ -15,6 +15,7 @@ pub(crate) struct File {
     pub(crate) log_level: Option<String>,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
+    pub(crate) retention: RetentionRules,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) starter: Option<Starter>,
@@ -87,6 +88,26 @@ pub(crate) struct Limits {
     pub(crate) min_interval_s: Option<u32>,
     pub(crate) max_destinations: Option<usize>,
     pub(crate) max_jobs: Option<usize>,
+}
+
+/// How long raw values are kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionRules {
+    pub(crate) max_size: Option<Size>,
+    pub(crate) raw: RawAges,
+}
+
+/// The same of each kind of sample.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawAges {
+    pub(crate) ping: Option<Span>,
+    pub(crate) traceroute: Option<Span>,
+    pub(crate) dns: Option<Span>,
+    pub(crate) bandwidth: Option<Span>,
+    pub(crate) tcp: Option<Span>,
+    pub(crate) http: Option<Span>,
 }
 
 /// Appended once, into an empty log, and the user's from then on.
