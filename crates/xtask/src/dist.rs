@@ -316,6 +316,8 @@ fn install(step: &mut Step, package: &str) -> Result<()> {
     ] {
         fs::write(place.join(file), text)?;
     }
+    // What the unit calls besides the program: a machine has it.
+    put_text(b"", &place.join("bin/kill"), 0o755)?;
     let in_place = format!("--root={}", place.display());
     // Nothing else is installed there, and the scripts run out here, told the folder by DPKG_ROOT.
     let dpkg = |step: &Step, arguments: &[&str]| {
