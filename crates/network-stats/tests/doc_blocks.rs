@@ -119,8 +119,8 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Some 50,000 events: enough for every position and time that the pages name.
-        let product = Product::start_as("demo", &folder.path().join("data"), &["--days", "4"]);
+        // Some 25,000 events and two days: enough for every position and comparison that the pages name.
+        let product = Product::start_as("demo", &folder.path().join("data"), &["--days", "2"]);
         for name in ["bin", "here", "stopped"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -149,7 +149,7 @@ impl Place {
 /// A request that is refused fails; a source tree's `cargo run` is the program as it is built.
 const SHELL: &str = r#"
 set -euo pipefail
-curl() { command curl --fail-with-body --max-time 30 "$@" > answer || { cat answer >&2; return 1; }; cat answer; }
+curl() { command curl --fail-with-body --max-time 120 "$@" > answer || { cat answer >&2; return 1; }; cat answer; }
 cargo() { [ "$1 $2 $3" = "run --release --" ]; shift 3; network-stats "$@"; }
 "#;
 
@@ -179,9 +179,15 @@ fn every_shell_block_runs() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Runs blocks one after the other in one interpreter; a fault names the page's line.
+/// Runs blocks one after the other in one interpreter; a fault names the page's line. A request that is refused fails.
 const PYTHON: &str = r#"
-import json, sys
+import json, sys, requests
+plain = requests.Session.request
+def strict(*arguments, **more):
+    answer = plain(*arguments, **more)
+    assert answer.ok, answer.text
+    return answer
+requests.Session.request = strict
 everything = {}
 for block in json.load(sys.stdin):
     exec(compile("\n" * block["line"] + block["text"], block["page"], "exec"), everything)
