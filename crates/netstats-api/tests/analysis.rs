@@ -260,6 +260,10 @@ async fn a_silent_hop_is_no_new_path() {
     assert_eq!(versions.iter().map(|v| v["traces"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 2]);
     assert_eq!(versions[1]["confirmed"], true);
     assert_eq!(paths["diff"]["hops"], json!([{"ttl": 2, "before": ["198.51.100.1"], "after": ["198.51.100.2"]}]));
+    let hop = &versions[0]["hops"][0];
+    assert!(hop["probes"].as_u64() >= hop["answers"].as_u64() && hop["answers"].as_u64() > Some(0), "{hop}");
+    assert!(hop["min_ms"].as_f64() <= hop["median_ms"].as_f64() && hop["median_ms"].as_f64() <= hop["max_ms"].as_f64());
+    assert_eq!(hop["p95_ms"], Value::Null, "below 20 answers: {hop}");
     server.get("/api/paths?destination=1&diff=1,3").await.refuses(422, Some("diff"));
     server.stop().await;
 }

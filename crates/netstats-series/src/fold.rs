@@ -10,7 +10,7 @@ use netstats_event::{
 use netstats_projector::{Error, Projector, RowBatch, RowReader};
 
 use crate::bytes::{self, Reader, damaged};
-use crate::latest::Failure;
+use crate::latest::{Failure, leads};
 use crate::limits::{DIRECTORY_CHUNK, RECENT_MEDIANS};
 use crate::outcome::{self, Outcome};
 use crate::page;
@@ -34,11 +34,11 @@ pub(crate) struct DestinationState {
     pub(crate) median: Option<u32>,
     pub(crate) loss: Option<(u32, u32)>,
     pub(crate) ipdv: (u32, u64),
-    /// Medians of ping bursts in microseconds, oldest first; 0 where nothing came back.
+    /// Medians of the leading probe in microseconds, oldest first; 0 where nothing came back.
     pub(crate) recent: VecDeque<u32>,
     pub(crate) last_failure: Option<Failure>,
-    /// Pings give the numbers; where nothing pings, the others do.
-    is_pinged: bool,
+    /// The probe that gives the numbers: two of them in one row of figures would tell nothing.
+    pub(crate) leading: Option<ProbeKind>,
     /// Its streams, by number.
     streams: Vec<usize>,
     is_dirty: bool,
@@ -113,7 +113,7 @@ impl Projector for SeriesProjector {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn attach(&mut self, rows: Arc<dyn RowReader>) {
@@ -194,20 +194,22 @@ impl State {
             self.streams[number].add_summarised(sums);
         }
 
-        let is_ping = outcome.probe == ProbeKind::Ping;
         let owner = self.streams[number].owner;
         let state = &mut self.destinations[owner];
         if outcome.is_sample {
             state.last_sample = Some((position, slot));
-            state.is_pinged |= is_ping;
-            if is_ping || !state.is_pinged {
-                state.show(outcome, median);
+            if state.leading.is_none_or(|leading| leads(outcome.probe, leading)) {
+                state.leading = Some(outcome.probe);
+                state.recent.clear();
             }
-            if is_ping && outcome.is_known() {
-                if state.recent.len() == RECENT_MEDIANS {
-                    state.recent.pop_front();
+            if state.leading == Some(outcome.probe) {
+                state.show(outcome, median);
+                if outcome.is_known() {
+                    if state.recent.len() == RECENT_MEDIANS {
+                        state.recent.pop_front();
+                    }
+                    state.recent.push_back(median.unwrap_or(0));
                 }
-                state.recent.push_back(median.unwrap_or(0));
             }
         }
         if let Event::SlotFailed(failed) = &envelope.event {
@@ -473,6 +475,7 @@ impl DestinationState {
             since: Timestamp::from_millis(self.since),
             last_sample: self.last_sample.map(|(position, _)| Position(position)),
             last_at: self.last_sample.map(|(_, slot)| Timestamp::from_millis(slot)),
+            leading: self.leading,
             response_time: self.median.map(netstats_event::Rtt::from_micros),
             loss_ratio: self.loss.and_then(|(sent, received)| {
                 netstats_stats::Loss { sent: sent.into(), lost: sent.saturating_sub(received).into() }.ratio()
@@ -496,7 +499,7 @@ impl DestinationState {
             ipdv: (0, 0),
             recent: VecDeque::new(),
             last_failure: None,
-            is_pinged: false,
+            leading: None,
             streams: Vec::new(),
             is_dirty: false,
         }
@@ -505,7 +508,7 @@ impl DestinationState {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         let o = &mut out;
-        o.extend_from_slice(&[self.status as u8, u8::from(self.is_pinged)]);
+        o.extend_from_slice(&[self.status as u8, self.leading.map_or(0, |probe| probe as u8 + 1)]);
         bytes::put_signed(o, self.since);
         o.push(u8::from(self.last_sample.is_some()));
         let (position, slot) = self.last_sample.unwrap_or_default();
@@ -537,7 +540,10 @@ impl DestinationState {
     fn decode(id: DestinationId, row: &[u8]) -> Result<Self, Error> {
         let mut r = Reader(row);
         let status = destination_status(r.byte()?)?;
-        let is_pinged = r.byte()? == 1;
+        let leading = match r.byte()? {
+            0 => None,
+            code => Some(*ProbeKind::ALL.get(usize::from(code) - 1).ok_or_else(|| damaged("a probe"))?),
+        };
         let since = r.signed()?;
         let has_sample = r.byte()? == 1;
         let last_sample = Some((r.number()?, r.signed()?)).filter(|_| has_sample);
@@ -574,7 +580,7 @@ impl DestinationState {
             ipdv,
             recent,
             last_failure,
-            is_pinged,
+            leading,
             streams: Vec::new(),
             is_dirty: false,
         })

@@ -32,6 +32,14 @@ impl Status {
     }
 }
 
+/// Whether the figures of a probe are shown rather than those of another.
+pub(crate) fn leads(probe: ProbeKind, other: ProbeKind) -> bool {
+    const FIRST: [ProbeKind; 6] =
+        [ProbeKind::Ping, ProbeKind::Http, ProbeKind::Tcp, ProbeKind::Dns, ProbeKind::Traceroute, ProbeKind::Bandwidth];
+    let place = |probe| FIRST.iter().position(|each| *each == probe);
+    place(probe) < place(other)
+}
+
 /// The latest of one destination, over all jobs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DestinationLatest {
@@ -45,14 +53,16 @@ pub struct DestinationLatest {
     pub last_sample: Option<Position>,
     /// The newest sample's slot.
     pub last_at: Option<Timestamp>,
-    /// Median round trip of the last ping burst (or the last response time, where nothing pings); none if nothing
-    /// came back.
+    /// The probe that gives the figures below: the first of ping, HTTP, TCP, DNS, traceroute, bandwidth that ever
+    /// gave a sample.
+    pub leading: Option<ProbeKind>,
+    /// Median round trip of its last burst, or its last response time; none if nothing came back.
     pub response_time: Option<Rtt>,
     /// Lost share of the last ping burst, 0 to 1.
     pub loss_ratio: Option<f64>,
     /// Mean |IPDV| of the last ping burst, in milliseconds.
     pub jitter_ms: Option<f64>,
-    /// Medians of the last 60 ping bursts in microseconds, oldest first; none where nothing came back.
+    /// Medians of its last 60 samples in microseconds, oldest first; none where nothing came back.
     pub recent: Vec<Option<u32>>,
     /// The last slot that failed on our side.
     pub last_failure: Option<Failure>,

@@ -12,7 +12,7 @@ use netstats_projector::{Error, EventReader};
 
 use crate::bytes::{Reader, damaged};
 use crate::fold::{Change, DestinationState, change_key};
-use crate::latest::Failure;
+use crate::latest::{Failure, leads};
 use crate::limits::{MAX_NOTED_PAGES, NOTED_AHEAD, RECENT_MEDIANS};
 use crate::outcome::{self, Outcome, outcome_of};
 use crate::page::{self, Entry};
@@ -103,15 +103,16 @@ impl Series {
         let mut state = DestinationState::new(destination);
         (state.status, state.since) = (change.status, change.at);
         state.last_sample = streams.iter().filter_map(|stream| stream.tally.last_sample).max();
-        let is_pinged = streams.iter().any(|s| s.key.probe == ProbeKind::Ping && s.tally.samples > 0);
-        let shown = streams.iter().filter(|stream| !is_pinged || stream.key.probe == ProbeKind::Ping);
+        let sampled = streams.iter().filter(|stream| stream.tally.samples > 0);
+        state.leading = sampled.map(|stream| stream.key.probe).reduce(|a, b| if leads(b, a) { b } else { a });
+        let shown = streams.iter().filter(|stream| Some(stream.key.probe) == state.leading);
         let newest = shown.filter_map(|stream| Some((stream.tally.last_sample?.0, stream))).max_by_key(|(at, _)| *at);
         if let Some((at, stream)) = newest
             && let Some(note) = self.note(reader, stream.key, at)?
         {
             state.show(&note.outcome, note.median);
         }
-        state.recent = self.recent(reader, &streams, position.0)?;
+        state.recent = self.recent(reader, &streams, state.leading, position.0)?;
         if let Some(failure) = streams.iter().filter_map(|stream| stream.tally.last_failure).max() {
             let event = reader.get(&[Position(failure)])?.pop();
             state.last_failure = event.and_then(|Envelope { position, event, .. }| match event {
@@ -204,10 +205,16 @@ impl Series {
         Ok(found.ok().map(|at| notes.outcomes[at]))
     }
 
-    /// The medians of the last ping bursts up to a position, oldest first; 0 where nothing came back.
-    fn recent(&self, reader: &dyn EventReader, streams: &[Past], position: u64) -> Result<VecDeque<u32>, Error> {
+    /// The medians of a probe's last samples up to a position, oldest first; 0 where nothing came back.
+    fn recent(
+        &self,
+        reader: &dyn EventReader,
+        streams: &[Past],
+        probe: Option<ProbeKind>,
+        position: u64,
+    ) -> Result<VecDeque<u32>, Error> {
         let mut medians: Vec<(u64, u32)> = Vec::new();
-        for stream in streams.iter().filter(|stream| stream.key.probe == ProbeKind::Ping) {
+        for stream in streams.iter().filter(|stream| Some(stream.key.probe) == probe) {
             let (mut found, mut index) = (0, stream.begun.checked_sub(1));
             while let Some(at) = index.filter(|_| found < RECENT_MEDIANS) {
                 let notes = self.notes(reader, stream.key, at, position)?;

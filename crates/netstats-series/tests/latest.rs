@@ -156,6 +156,23 @@ fn one_probe_down_and_one_up_is_degraded() {
 }
 
 #[test]
+fn figures_are_those_of_one_probe_and_a_ping_takes_over() {
+    let tcp = |micros, at| {
+        let (address, outcome) = ([127, 0, 0, 1].into(), TcpOutcome::Connected(Rtt::from_micros(micros)));
+        Event::TcpMeasured(TcpMeasured { head: head(2, 1, T0 + at * MINUTE), address, port: 443, outcome })
+    };
+    let mut events = vec![tcp(900, 0), tcp(800, 1)];
+    let shown = latest(events.clone());
+    assert_eq!((shown.leading, &shown.recent[..]), (Some(ProbeKind::Tcp), &[Some(900), Some(800)][..]));
+    assert_eq!(shown.response_time, Some(Rtt::from_micros(800)));
+
+    events.extend([ping(head(1, 1, T0 + 2 * MINUTE), fine()), tcp(700, 3)]);
+    let shown = latest(events);
+    assert_eq!((shown.leading, &shown.recent[..]), (Some(ProbeKind::Ping), &[Some(11_000)][..]));
+    assert_eq!(shown.response_time, Some(Rtt::from_micros(11_000)));
+}
+
+#[test]
 fn a_stopped_job_does_not_hold_a_destination_down() {
     let mut events = vec![ping(head(2, 1, T0 - MINUTE), all_lost(10)), ping(head(2, 1, T0), all_lost(10))];
     events.extend((1..=3).map(|i| ping(head(1, 1, T0 + i * MINUTE), fine())));

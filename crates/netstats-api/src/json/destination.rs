@@ -1,6 +1,6 @@
 //! A destination in JSON.
 
-use netstats_event::{DestinationId, DestinationSpec, ManagedBy};
+use netstats_event::{DestinationId, DestinationSpec, ManagedBy, ProbeKind};
 use netstats_inventory::Destination;
 use netstats_series::{DestinationLatest, Status};
 use serde::Serialize;
@@ -44,6 +44,8 @@ struct LatestJson<'a> {
     status: &'static str,
     since: Option<Time>,
     last_sample_at: Option<Time>,
+    /// The probe that the figures are of.
+    probe: Option<&'static str>,
     response_time_ms: Option<f64>,
     packet_loss_percent: Option<f64>,
     jitter_ms: Option<f64>,
@@ -112,6 +114,7 @@ impl<'a> DestinationJson<'a> {
             status,
             since: latest.map(|latest| Time(latest.since)),
             last_sample_at: latest.and_then(|latest| latest.last_at).map(Time),
+            probe: latest.and_then(|latest| latest.leading).map(ProbeKind::name),
             response_time_ms: latest.and_then(|latest| latest.response_time).map(|rtt| rtt.as_millis_f64()),
             packet_loss_percent: latest.and_then(|latest| latest.loss_ratio).map(super::percent),
             jitter_ms: latest.and_then(|latest| latest.jitter_ms),

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netstats_event::{DestinationId, Envelope, Event, HopAnswer, Metric, Position, RouteTraced, Timestamp};
+use netstats_event::{DestinationId, Envelope, Event, Hop, HopAnswer, Metric, Position, RouteTraced, Timestamp};
 use netstats_series::{RawQuery, RowDetail, RowStatus, outage_detail, rows_of};
-use netstats_stats::Outage;
+use netstats_stats::{Outage, percentile, quantile};
 use serde::Serialize;
 use serde_json::json;
 
@@ -198,8 +198,49 @@ struct Version {
     seen: u64,
     reached: bool,
     hash: String,
-    /// By time to live from 1: who answered, over all its traces.
-    hops: Vec<(BTreeSet<IpAddr>, Option<String>)>,
+    /// By time to live from 1: what was seen there, over all its traces.
+    hops: Vec<HopSeen>,
+}
+
+/// A hop over all traces of a version.
+#[derive(Default)]
+struct HopSeen {
+    addresses: BTreeSet<IpAddr>,
+    name: Option<String>,
+    /// Probes sent with this time to live.
+    probes: u64,
+    /// Round trips of those that were answered, in milliseconds.
+    round_trips: Vec<f64>,
+}
+
+impl HopSeen {
+    fn take(&mut self, hop: &Hop) {
+        self.addresses.extend(who(&hop.answers));
+        self.name = self.name.take().or_else(|| hop.name.clone());
+        for answer in &hop.answers {
+            match answer {
+                HopAnswer::Answer { rtt, .. } => self.round_trips.push(rtt.as_millis_f64()),
+                HopAnswer::Silent => {}
+                HopAnswer::NotSent(_) => continue,
+            }
+            self.probes += 1;
+        }
+    }
+}
+
+/// A hop of a version, with figures of all its probes. A probe that a hop did not answer is not called lost: routers
+/// are free not to answer, and forward none the worse for it.
+#[derive(Serialize)]
+struct HopFigures {
+    #[serde(flatten)]
+    hop: HopJson,
+    probes: u64,
+    answers: u64,
+    min_ms: Option<f64>,
+    median_ms: Option<f64>,
+    /// Null below 20 answers.
+    p95_ms: Option<f64>,
+    max_ms: Option<f64>,
 }
 
 impl Version {
@@ -225,7 +266,7 @@ impl Version {
             && route.hops.iter().all(|hop| {
                 let answers = who(&hop.answers);
                 let known = usize::from(hop.ttl).checked_sub(1).and_then(|at| self.hops.get(at));
-                let Some((known, _)) = known else { return answers.is_empty() || !self.reached };
+                let Some(known) = known.map(|seen| &seen.addresses) else { return answers.is_empty() || !self.reached };
                 known.is_empty() || answers.is_empty() || answers.iter().any(|address| known.contains(address))
             })
     }
@@ -237,18 +278,26 @@ impl Version {
             self.hops.resize_with(length(route), Default::default);
         }
         for hop in &route.hops {
-            if let Some((known, name)) = usize::from(hop.ttl).checked_sub(1).and_then(|at| self.hops.get_mut(at)) {
-                known.extend(who(&hop.answers));
-                *name = name.take().or_else(|| hop.name.clone());
+            if let Some(seen) = usize::from(hop.ttl).checked_sub(1).and_then(|at| self.hops.get_mut(at)) {
+                seen.take(hop);
             }
         }
     }
 
-    fn hops(&self) -> Vec<HopJson> {
-        let hop = |(ttl, (addresses, name)): (u8, &(BTreeSet<IpAddr>, Option<String>))| HopJson {
-            ttl,
-            addresses: addresses.iter().copied().collect(),
-            name: name.clone(),
+    fn hops(&self) -> Vec<HopFigures> {
+        let micros = |ms: f64| (ms * 1_000.0).round() / 1_000.0;
+        let hop = |(ttl, seen): (u8, &HopSeen)| {
+            let mut sorted = seen.round_trips.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            HopFigures {
+                hop: HopJson { ttl, addresses: seen.addresses.iter().copied().collect(), name: seen.name.clone() },
+                probes: seen.probes,
+                answers: sorted.len() as u64,
+                min_ms: sorted.first().copied(),
+                median_ms: quantile(&sorted, 0.5).map(micros),
+                p95_ms: percentile(&sorted, 0.95).ok().map(micros),
+                max_ms: sorted.last().copied(),
+            }
         };
         (1..=u8::MAX).zip(&self.hops).map(hop).collect()
     }
@@ -334,7 +383,7 @@ fn diff(call: &Call, versions: &[Version]) -> Result<serde_json::Value, Problem>
     };
     let (a, b) = (&versions[before - 1], &versions[after - 1]);
     let at = |version: &Version, hop: usize| -> Vec<IpAddr> {
-        version.hops.get(hop).map(|(addresses, _)| addresses.iter().copied().collect()).unwrap_or_default()
+        version.hops.get(hop).map(|seen| seen.addresses.iter().copied().collect()).unwrap_or_default()
     };
     let hops: Vec<_> = (0..a.hops.len().max(b.hops.len()))
         .filter(|hop| at(a, *hop) != at(b, *hop))

@@ -125,7 +125,7 @@ const jobs = new Map();
 let nextDestination = 1;
 let nextJob = 1;
 
-const NEVER = { status: 'unknown', since: null, last_sample_at: null, response_time_ms: null, packet_loss_percent: null, jitter_ms: null, position: null, error: null, recent: [] };
+const NEVER = { status: 'unknown', since: null, last_sample_at: null, probe: null, response_time_ms: null, packet_loss_percent: null, jitter_ms: null, position: null, error: null, recent: [] };
 
 function addDestination(input, actor = 'api:local', managed_by = 'user') {
   const id = nextDestination++;
@@ -206,6 +206,7 @@ function measure(job, destination, slot) {
     status,
     since: status === before.status ? before.since : row.timestamp,
     last_sample_at: row.timestamp,
+    probe: 'ping',
     response_time_ms: row.response_time_ms,
     packet_loss_percent: row.packet_loss_percent,
     jitter_ms: row.jitter_ms,

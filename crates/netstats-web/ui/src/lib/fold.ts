@@ -9,6 +9,7 @@ export const NOTHING: Latest = {
   status: 'unknown',
   since: null,
   last_sample_at: null,
+  probe: null,
   response_time_ms: null,
   packet_loss_percent: null,
   jitter_ms: null,
@@ -50,8 +51,10 @@ export function foldSample(before: Latest, update: Update): Folded {
     return { latest: { ...before, error: row.error ?? before.error }, isUncertain: true };
   }
   const latest: Latest = { ...before, last_sample_at: row.timestamp, position: update.position, error: null };
-  const isPing = row.metric === 'ping' || row.metric === 'packet_loss' || row.metric === 'jitter';
-  if (isPing) {
+  // Figures are of one probe. Another may lead from now on: the server knows.
+  const probe = row.metric === 'packet_loss' || row.metric === 'jitter' ? 'ping' : row.metric;
+  if (before.probe === null) return { latest, isUncertain: true };
+  if (probe === before.probe) {
     latest.response_time_ms = row.response_time_ms;
     latest.packet_loss_percent = row.packet_loss_percent;
     latest.jitter_ms = row.jitter_ms;
@@ -59,15 +62,16 @@ export function foldSample(before: Latest, update: Update): Folded {
       latest.recent = [...before.recent.slice(1 - RECENT), row.response_time_ms];
     }
   }
+  const mayLead = probe === 'ping' && before.probe !== 'ping';
   const status = statusOf(row);
-  if (status === null) return { latest, isUncertain: false };
+  if (status === null) return { latest, isUncertain: mayLead };
   const isChanged = status !== before.status && before.status !== 'paused';
   if (isChanged) {
     // A clean burst right after a loss is "degraded" still: the server looks at the last three.
     latest.status = before.status === 'degraded' && status === 'up' ? 'degraded' : status;
     if (latest.status !== before.status) latest.since = row.timestamp;
   }
-  return { latest, isUncertain: isChanged };
+  return { latest, isUncertain: isChanged || mayLead };
 }
 
 /** Older than three intervals and a burst: it no longer says how the destination does. As the server reckons. */

@@ -6,12 +6,14 @@ export interface Latest {
   status: Status;
   since: string | null;
   last_sample_at: string | null;
+  /** The probe that the figures are of. */
+  probe: string | null;
   response_time_ms: number | null;
   packet_loss_percent: number | null;
   jitter_ms: number | null;
   position: number | null;
   error: string | null;
-  /** Medians of the last 60 bursts, oldest first; null where nothing came back. */
+  /** Response times of its last 60 samples, oldest first; null where nothing came back. */
   recent: (number | null)[];
 }
 
@@ -274,6 +276,16 @@ export interface Hop {
   name: string | null;
 }
 
+/** A hop over all traces of a way. */
+export interface HopFigures extends Hop {
+  probes: number;
+  answers: number;
+  min_ms: number | null;
+  median_ms: number | null;
+  p95_ms: number | null;
+  max_ms: number | null;
+}
+
 export interface Outage {
   destination_id: number;
   destination: string;
@@ -293,7 +305,7 @@ export interface PathVersion {
   traces: number;
   confirmed: boolean;
   reached: boolean;
-  hops: Hop[];
+  hops: HopFigures[];
 }
 
 export interface Paths {
