@@ -12,6 +12,7 @@ use crate::app::{App, table};
 use crate::browser::Hosts;
 use crate::context::ApiContext;
 use crate::door::{Door, Knock};
+use crate::exports::Exporter;
 use crate::limits::CERTIFICATE_LOOK;
 use crate::server;
 use crate::socket::Sockets;
@@ -58,6 +59,7 @@ impl Api {
         let (sockets, ended) = Sockets::new(app.clone());
         let gate = app.clone();
         let knock: Knock = Box::new(move |method, headers, peer| gate.gate.who(&gate.context, method, headers, peer));
+        let exporting = Exporter::drive(app.clone());
         let routes = Arc::new(table()).mount(app, clock);
         let door = Arc::new(Door::new(routes, hosts, limits.clone(), knock, sockets.into_upgrade()));
         let acceptor = tls.as_ref().map(Tls::acceptor);
@@ -66,6 +68,7 @@ impl Api {
             tokio::select! {
                 () = serving => {}
                 () = watch_files(tls) => {}
+                () = forever(exporting) => {}
             }
         });
         tokio::select! {
@@ -78,6 +81,12 @@ impl Api {
         let _ = tokio::time::timeout(limits.stop_time, ended.all()).await;
         Ok(())
     }
+}
+
+/// Goes on waiting when the work is done.
+async fn forever(work: impl Future<Output = ()>) {
+    work.await;
+    std::future::pending().await
 }
 
 /// Looks after the certificate; never ends.

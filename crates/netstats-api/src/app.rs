@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::bodies::Bodies;
 use crate::context::ApiContext;
+use crate::exports::{Exporter, Place};
 use crate::gate::{Gate, Reach};
 use crate::moment::Landmarks;
 use crate::names::Names;
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) started_at: Timestamp,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
+    pub(crate) exporter: Exporter,
+    pub(crate) exports_place: Option<Place>,
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
@@ -37,11 +40,14 @@ impl App {
     pub(crate) fn new(context: ApiContext, stopping: watch::Receiver<bool>, reach: Reach) -> Arc<Self> {
         let gate = Gate::new(&context, reach);
         let started_at = (context.clock)();
+        let exports_place = context.exports_folder.clone().map(Place::new);
         Arc::new(Self {
             context,
             started_at,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             exports: Arc::new(Semaphore::new(crate::limits::EXPORTS_AT_ONCE)),
+            exporter: Exporter::default(),
+            exports_place,
             scrapes: Arc::new(Semaphore::new(1)),
             bodies: Bodies::default(),
             names: Names::default(),
@@ -80,8 +86,8 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::jobs::JobList;
     use crate::routes::range::Analysis;
     use crate::routes::{
-        access, accounting, analytics, audit, bulk, config, destinations, docs, export, health, jobs, logging, metrics,
-        outages, patterns, prometheus, remarks, series, what_if,
+        access, accounting, analytics, audit, bulk, config, destinations, docs, export, exports, health, jobs, logging,
+        metrics, outages, patterns, prometheus, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -278,7 +284,7 @@ pub(crate) fn table() -> Table<App> {
             .reads::<bulk::BulkInput>()
             .gives::<bulk::ImportedJson>(),
         route(Method::GET, "/api/jobs/:id/export", export::of_job)
-            .says("files", "What a job measured, as a file: an Excel report, csv, JSON or JSON lines")
+            .says("files", "What a job measured, as a file: an Excel report, csv, JSON, JSON lines, Parquet, or a signed evidence pack")
             .query(export::OF_JOB)
             .gives_other("application/octet-stream"),
         route(Method::GET, "/api/export", export::of_many)
@@ -293,6 +299,7 @@ pub(crate) fn table() -> Table<App> {
     routes.extend(logging::routes());
     routes.extend(remarks::routes());
     routes.extend(accounting::routes());
+    routes.extend(exports::routes());
     routes.extend(what_if::routes());
     routes.extend(patterns::routes());
     Table::new(routes, crate::assets::find)

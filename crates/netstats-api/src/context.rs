@@ -1,9 +1,11 @@
 //! What the door is given: views to read, a journal to write to, and hooks into what it must not know.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use netstats_broadcast::Broadcaster;
 use netstats_event::Timestamp;
+use netstats_export::SigningKey;
 use netstats_inventory::{InventoryHandle, Policy};
 use netstats_log::Journal;
 use netstats_projector::Runner;
@@ -72,6 +74,10 @@ pub struct ApiContext {
     pub setup_token: Option<String>,
     /// Lets those in who can read the data folder: the command line on this machine.
     pub place_token: Option<String>,
+    /// Where export jobs leave their files; none for a server that makes none.
+    pub exports_folder: Option<PathBuf>,
+    /// Signs evidence packs; none for a server that makes none.
+    pub signing_key: Option<Arc<SigningKey>>,
     /// Program version, as shown.
     pub version: &'static str,
 }
@@ -106,6 +112,8 @@ impl ApiContext {
             behind_proxy: false,
             setup_token: None,
             place_token: None,
+            exports_folder: None,
+            signing_key: None,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

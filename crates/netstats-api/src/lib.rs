@@ -28,6 +28,7 @@ mod door;
 mod door_tests;
 mod encoding;
 mod error;
+mod exports;
 mod exposition;
 mod finish;
 mod gate;

@@ -133,6 +133,12 @@ pub(crate) const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 pub(crate) const EXPORTS_AT_ONCE: usize = 2;
 /// Events of an export in memory at a time.
 pub(crate) const EXPORT_EVENTS_AT_ONCE: usize = 4_096;
+/// Files of export jobs made at the same time; the rest queue.
+pub(crate) const BATCH_EXPORTS_AT_ONCE: usize = 2;
+/// From one look at the schedules of export jobs to the next.
+pub(crate) const EXPORT_LOOK: Duration = Duration::from_secs(1);
+/// From one try to record how an export ended to the next.
+pub(crate) const EXPORT_RECORD_AGAIN: Duration = Duration::from_secs(5);
 /// Characters of a report's title (422 past it).
 pub(crate) const MAX_TITLE_CHARS: usize = 120;
 /// Days of one `POST /api/what-if`, over all its destinations: a year of a hundred.

@@ -24,13 +24,14 @@ use crate::problem::ProblemJson;
 use crate::route::{Route, Table};
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("health", "How the product does"),
     ("destinations", "What is measured"),
     ("jobs", "What to measure, how often, when"),
     ("samples", "What was measured"),
     ("analysis", "What the samples say"),
     ("files", "Files to take away: reports and rows"),
+    ("exports", "Files that are made by a schedule, or whenever somebody asks"),
     ("annotations", "Remarks on moments and spans of time"),
     ("maintenance", "Planned windows"),
     ("accounting", "How availability is accounted for"),

@@ -3,11 +3,12 @@
 use crate::{
     AccessDenied, AccountingChanged, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnswerChanged,
     BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
-    DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, HostSlept, HttpMeasured, JobAdded,
-    JobChanged, JobId, JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved,
-    Meta, NameResolved, PathChanged, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SampleSummary,
-    SamplesLost, SamplesSummarised, SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed,
-    TcpMeasured, Timestamp, TokenAdded, TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
+    DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, ExportJobCreated, ExportJobDeleted,
+    ExportJobUpdated, ExportRunFinished, HostSlept, HttpMeasured, JobAdded, JobChanged, JobId, JobRemoved, JobStarted,
+    JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, Meta, NameResolved, PathChanged,
+    PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SampleSummary, SamplesLost, SamplesSummarised,
+    SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded,
+    TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -144,6 +145,10 @@ kinds! {
     SessionStarted = 146, "session_started", Config;
     SessionEnded = 147, "session_ended", Config;
     AccessDenied = 148, "access_denied", Config;
+    ExportJobCreated = 151, "export_job_created", Config;
+    ExportJobUpdated = 152, "export_job_updated", Config;
+    ExportJobDeleted = 153, "export_job_deleted", Config;
+    ExportRunFinished = 154, "export_run_finished", Config;
     PingMeasured = 201, "ping_measured", Sample;
     RouteTraced = 202, "route_traced", Sample;
     NameResolved = 203, "name_resolved", Sample;
@@ -242,6 +247,10 @@ impl Event {
             Self::SessionStarted(e) => &e.meta,
             Self::SessionEnded(e) => &e.meta,
             Self::AccessDenied(e) => &e.meta,
+            Self::ExportJobCreated(e) => &e.meta,
+            Self::ExportJobUpdated(e) => &e.meta,
+            Self::ExportJobDeleted(e) => &e.meta,
+            Self::ExportRunFinished(e) => &e.meta,
             _ => return None,
         })
     }

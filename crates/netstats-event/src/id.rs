@@ -38,6 +38,10 @@ id! {
     MaintenanceId, u32
 }
 id! {
+    /// An export job's number: small, given in order, never used again after a removal.
+    ExportId, u32
+}
+id! {
     /// A user's number: given in order, never used again after a removal.
     UserId, u32
 }
@@ -48,6 +52,12 @@ id! {
 id! {
     /// A session's number: given in order, never used again.
     SessionId, u32
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self::START
+    }
 }
 
 impl Position {

@@ -19,6 +19,7 @@ mod codec;
 mod columns;
 mod config;
 mod event;
+mod export;
 mod id;
 mod limits;
 mod observer;
@@ -45,7 +46,11 @@ pub use config::{
     JobRemoved, JobSpec, JobStarted, JobStopped, ManagedBy, Meta, Role, WeeklyHours, WeeklySpan,
 };
 pub use event::{Envelope, Event, Family, Kind};
-pub use id::{AnnotationId, DestinationId, JobId, MaintenanceId, Position, SessionId, TokenId, UserId};
+pub use export::{
+    ExportFormat, ExportJobCreated, ExportJobDeleted, ExportJobUpdated, ExportOutcome, ExportRun, ExportRunFinished,
+    ExportSchedule, ExportSpec,
+};
+pub use id::{AnnotationId, DestinationId, ExportId, JobId, MaintenanceId, Position, SessionId, TokenId, UserId};
 pub use limits::{
     MAX_BURST_PACKETS, MAX_HOPS, MAX_HOST_CHARS, MAX_JOB_DESTINATIONS, MAX_NAME_CHARS, MAX_PAYLOAD_BYTES, MAX_TAGS,
     MAX_TEXT_CHARS,

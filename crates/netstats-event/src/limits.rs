@@ -64,6 +64,16 @@ pub(crate) fn check(event: &Event) -> Result<(), EncodeError> {
             tags("destination_tags", &spec.destination_tags)?;
             within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
         }
+        Event::ExportJobCreated(crate::ExportJobCreated { spec, .. })
+        | Event::ExportJobUpdated(crate::ExportJobUpdated { spec, .. }) => {
+            chars("name", &spec.name, MAX_NAME_CHARS)?;
+            maybe("title", &spec.title, MAX_NAME_CHARS)?;
+            maybe("folder", &spec.folder, MAX_NAME_CHARS)?;
+            tags("destination_tags", &spec.destination_tags)?;
+            within("jobs", spec.jobs.len(), MAX_JOB_DESTINATIONS)?;
+            within("destinations", spec.destinations.len(), MAX_JOB_DESTINATIONS)
+        }
+        Event::ExportRunFinished(event) => maybe("error", &event.run.error, MAX_TEXT_CHARS),
         Event::UserAdded(crate::UserAdded { spec, .. }) | Event::UserChanged(crate::UserChanged { spec, .. }) => {
             chars("name", &spec.name, MAX_NAME_CHARS)?;
             chars("password_hash", &spec.password_hash, MAX_TEXT_CHARS)

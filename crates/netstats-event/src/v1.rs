@@ -8,6 +8,7 @@ mod burst;
 mod codes;
 mod common;
 mod config;
+mod export;
 mod observer;
 mod options;
 mod run;
@@ -92,6 +93,10 @@ mod dispatch {
         SessionStarted => access::SessionV1,
         SessionEnded => access::SessionEndedV1,
         AccessDenied => access::DeniedV1,
+        ExportJobCreated => config::ExportJobV1,
+        ExportJobUpdated => config::ExportJobUpdatedV1,
+        ExportJobDeleted => config::ExportJobDeletedV1,
+        ExportRunFinished => export::ExportRunFinishedV1,
         PingMeasured => sample::PingMeasuredV1,
         RouteTraced => sample::RouteTracedV1,
         NameResolved => sample::NameResolvedV1,

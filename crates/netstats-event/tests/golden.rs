@@ -12,15 +12,16 @@ use netstats_event::{
     AnnotationRemoved, AnnotationSpec, AnswerChanged, AnswerRecord, BandwidthDirection, BandwidthEngine,
     BandwidthMeasured, BandwidthOptions, ClockSource, ClockStepped, CollectorStalled, CollectorStarted,
     CollectorStopped, ConfigApplied, DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved,
-    DestinationSpec, DnsFailure, DnsOptions, DnsOutcome, DnsTransport, Echo, Event, FailReason, Hop, HopAnswer,
-    HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded, JobChanged, JobId, JobRemoved, JobSpec,
-    JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
-    MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved, ObserverOutages, PathChanged,
-    PingMeasured, PingOptions, Position, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt, SampleFlags, SampleHead,
-    SamplesLost, SamplesSummarised, SessionEnded, SessionId, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed,
-    SuppressReason, TcpMeasured, TcpOptions, TcpOutcome, Throughput, Timestamp, TokenAdded, TokenId, TokenRevoked,
-    TokenSpec, TracerouteOptions, TracerouteProtocol, Transport, UplinkLost, UplinkRestored, UserAdded, UserChanged,
-    UserId, UserRemoved, UserSpec, WeeklyHours, WeeklySpan, decode, encode,
+    DestinationSpec, DnsFailure, DnsOptions, DnsOutcome, DnsTransport, Echo, Event, ExportFormat, ExportId,
+    ExportJobCreated, ExportJobDeleted, ExportJobUpdated, ExportOutcome, ExportRun, ExportRunFinished, ExportSchedule,
+    ExportSpec, FailReason, Hop, HopAnswer, HostSlept, HttpMeasured, HttpOptions, HttpOutcome, IcmpError, JobAdded,
+    JobChanged, JobId, JobRemoved, JobSpec, JobStarted, JobStopped, Kind, MaintenanceAdded, MaintenanceChanged,
+    MaintenanceId, MaintenanceRemoved, MaintenanceSpec, ManagedBy, Meta, Metric, MissReason, MplsLabel, NameResolved,
+    ObserverOutages, PathChanged, PingMeasured, PingOptions, Position, ProbeKind, ProbeOptions, Role, RouteTraced, Rtt,
+    SampleFlags, SampleHead, SamplesLost, SamplesSummarised, SessionEnded, SessionId, SessionStarted, SlotFailed,
+    SlotsMissed, SlotsSuppressed, SuppressReason, TcpMeasured, TcpOptions, TcpOutcome, Throughput, Timestamp,
+    TokenAdded, TokenId, TokenRevoked, TokenSpec, TracerouteOptions, TracerouteProtocol, Transport, UplinkLost,
+    UplinkRestored, UserAdded, UserChanged, UserId, UserRemoved, UserSpec, WeeklyHours, WeeklySpan, decode, encode,
 };
 
 fn meta() -> Meta {
@@ -291,6 +292,42 @@ fn accounting() -> AccountingSpec {
     }
 }
 
+fn export() -> ExportSpec {
+    ExportSpec {
+        name: "monthly report".to_owned(),
+        title: Some("Berlin".to_owned()),
+        jobs: vec![JobId(3)],
+        destinations: vec![DestinationId(70_000)],
+        destination_tags: vec!["wan".to_owned()],
+        metrics: vec![Metric::Ping, Metric::Http],
+        range: "last-month".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        format: ExportFormat::Pack,
+        is_excel_csv: true,
+        schedule: Some(ExportSchedule { minutes: vec![90, 720], weekdays: vec![0, 6], month_days: vec![1, 31] }),
+        folder: Some("provider/berlin".to_owned()),
+        keep: 12,
+        enabled: true,
+    }
+}
+
+fn run() -> ExportRun {
+    ExportRun {
+        slot: Some(Timestamp::from_secs(1_795_000_000)),
+        started_at: Timestamp::from_millis(1_795_000_001_250),
+        finished_at: Timestamp::from_millis(1_795_000_009_750),
+        from: Timestamp::from_secs(1_792_000_000),
+        to: Timestamp::from_secs(1_794_600_000),
+        position: Position(123_456),
+        outcome: ExportOutcome::Cancelled,
+        error: Some("called off".to_owned()),
+        file: Some("provider/berlin/report.xlsx".to_owned()),
+        bytes: 4_097,
+        rows: 1_000,
+        digest: Some([0xcd; 32]),
+    }
+}
+
 /// One event of every kind, every field set to something that is not its default.
 fn events() -> Vec<Event> {
     let id = DestinationId(70_000);
@@ -311,6 +348,10 @@ fn events() -> Vec<Event> {
         MaintenanceChanged { id: MaintenanceId(5), spec: maintenance(), meta: meta() }.into(),
         MaintenanceRemoved { id: MaintenanceId(5), meta: meta() }.into(),
         AccountingChanged { spec: accounting(), meta: meta() }.into(),
+        ExportJobCreated { id: ExportId(6), spec: export(), meta: meta() }.into(),
+        ExportJobUpdated { id: ExportId(6), spec: export(), meta: meta() }.into(),
+        ExportJobDeleted { id: ExportId(6), meta: meta() }.into(),
+        ExportRunFinished { id: ExportId(6), run: run(), meta: meta() }.into(),
         ping().into(),
         route().into(),
         lookup(response()).into(),

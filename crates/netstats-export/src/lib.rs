@@ -1,4 +1,4 @@
-//! Rows and reports on any `Write`: csv, JSON lines, a JSON array, Excel.
+//! Rows and reports on any `Write`: csv, JSON lines, a JSON array, Parquet, Excel, and the evidence pack that proves one.
 //!
 //! ```
 //! use netstats_export::{CsvStyle, CsvWriter, columns_named};
@@ -17,16 +17,29 @@ mod csv;
 mod json;
 mod limits;
 mod names;
+mod pack;
+#[cfg(feature = "parquet")]
+mod parquet_file;
+mod probes;
 mod report;
 mod time;
+mod verify;
 mod write;
 mod xlsx;
 
 pub use column::{COLUMNS, Cell, Column, Line, Look, columns_for, columns_named};
 pub use csv::{CsvStyle, CsvWriter};
 pub use json::{JsonStyle, JsonWriter};
-pub use limits::{MAX_CELL_CHARS, MAX_CHART_BUCKETS, MAX_CHART_SERIES, MAX_HEATMAPS, MAX_SHEET_ROWS, MAX_TABLE_CELLS};
+pub use limits::{
+    MAX_CELL_CHARS, MAX_CHART_BUCKETS, MAX_CHART_SERIES, MAX_HEATMAPS, MAX_MANIFEST_BYTES, MAX_NAMED_PROBLEMS,
+    MAX_ROW_GROUP_ROWS, MAX_SHEET_ROWS, MAX_TABLE_CELLS,
+};
 pub use names::Names;
+pub use pack::{Linked, Records, SigningKey};
+#[cfg(feature = "parquet")]
+pub use parquet_file::ParquetWriter;
+pub use probes::{ProbeKey, ProbeReport};
 pub use report::{DestinationReport, Outage, PathVersion, Report, ReportHead, Slots};
-pub use write::{Export, Format};
+pub use verify::{PackFailure, PackVerdict, verify_pack};
+pub use write::{Export, Format, Proof};
 pub use xlsx::{XlsxFailure, XlsxReport};

@@ -42,20 +42,24 @@ impl Names {
 
     /// Makes sure that both ids of a row have a name.
     pub fn complete(&mut self, row: &Row) {
-        self.jobs.entry(row.job).or_insert_with(|| format!("job {}", row.job));
-        self.destinations
-            .entry(row.destination)
-            .or_insert_with(|| (format!("destination {}", row.destination), String::new()));
+        self.complete_ids(row.job, row.destination);
+    }
+
+    pub(crate) fn complete_ids(&mut self, job: JobId, destination: DestinationId) {
+        self.jobs.entry(job).or_insert_with(|| format!("job {job}"));
+        self.destinations.entry(destination).or_insert_with(|| (format!("destination {destination}"), String::new()));
+    }
+
+    /// A job's name; nothing if it has none.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> &str {
+        self.jobs.get(&id).map_or("", String::as_str)
     }
 
     /// The row with its names. An id without one (see [`Names::complete`]) is shown as nothing.
     #[must_use]
     pub fn line<'a>(&'a self, row: &'a Row) -> Line<'a> {
-        Line {
-            row,
-            job: self.jobs.get(&row.job).map_or("", String::as_str),
-            destination: self.destination(row.destination).0,
-        }
+        Line { row, job: self.job(row.job), destination: self.destination(row.destination).0 }
     }
 
     /// A destination's name and host.

@@ -10,6 +10,7 @@ use netstats_series::{Row, RowDetail, RowStatus};
 use netstats_stats::{Loss, SmoothedJitter, ipdv, mean_abs_ipdv};
 
 use crate::limits::MAX_CHART_BUCKETS;
+use crate::probes::{ProbeKey, ProbeReport};
 
 /// What the report is about and what it rests on.
 #[derive(Clone, Debug)]
@@ -140,6 +141,8 @@ pub struct Report {
     pub destinations: BTreeMap<DestinationId, DestinationReport>,
     /// Route versions in the order in which they were first seen.
     pub paths: Vec<PathVersion>,
+    /// DNS, bandwidth, TCP and HTTP.
+    pub probes: BTreeMap<ProbeKey, ProbeReport>,
     /// Width of the time buckets.
     pub bucket: Duration,
     /// Rows by metric.
@@ -151,13 +154,27 @@ impl Report {
     #[must_use]
     pub fn new(head: ReportHead) -> Self {
         let bucket = bucket_width(head.range.end.since(head.range.start));
-        Self { head, destinations: BTreeMap::new(), paths: Vec::new(), bucket, rows: BTreeMap::new() }
+        Self {
+            head,
+            destinations: BTreeMap::new(),
+            paths: Vec::new(),
+            probes: BTreeMap::new(),
+            bucket,
+            rows: BTreeMap::new(),
+        }
     }
 
     /// Takes up an event and its rows. Events of one destination come in the order of their slots.
     pub fn add(&mut self, envelope: &Envelope, rows: &[Row], name: &str, host: &str) {
         for row in rows {
             *self.rows.entry(row.metric).or_default() += 1;
+            if let Some(key) = ProbeReport::key_of(row) {
+                let probe = self.probes.entry(key).or_default();
+                if probe.name.is_empty() {
+                    name.clone_into(&mut probe.name);
+                }
+                probe.add(row, &envelope.event);
+            }
         }
         if let Some(row) = rows.iter().find(|row| matches!(row.detail, RowDetail::Traceroute { .. })) {
             self.add_path(envelope, row);

@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, Write};
 use netstats_event::{Envelope, Metric};
 use netstats_series::rows_of;
 
+use crate::pack::Pack;
 use crate::report::ReportHead;
-use crate::{Column, CsvStyle, CsvWriter, JsonStyle, JsonWriter, Names, XlsxReport};
+use crate::{Column, CsvStyle, CsvWriter, JsonStyle, JsonWriter, Names, Records, SigningKey, XlsxReport};
 
 /// What kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +20,29 @@ pub enum Format {
     Json,
     /// Rows, a JSON object a line.
     JsonLines,
+    /// Rows, Apache Parquet.
+    Parquet,
+    /// The report with the records it was made of, signed.
+    Pack,
+}
+
+/// What an evidence pack needs besides the events.
+pub struct Proof<'a> {
+    /// Where their records are read.
+    pub records: Records<'a>,
+    /// Who signs.
+    pub key: &'a SigningKey,
+}
+
+impl std::fmt::Debug for Proof<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof").field("key", self.key).finish_non_exhaustive()
+    }
 }
 
 impl Format {
-    /// The formats' names, which are also the endings of their files.
-    pub const NAMES: [&str; 4] = ["xlsx", "csv", "json", "jsonl"];
+    /// The formats' names.
+    pub const NAMES: [&str; 6] = ["xlsx", "csv", "json", "jsonl", "parquet", "pack"];
 
     /// The format of that name; csv as RFC 4180 has it.
     #[must_use]
@@ -33,6 +52,8 @@ impl Format {
             "csv" => Some(Self::Csv(CsvStyle::default())),
             "json" => Some(Self::Json),
             "jsonl" => Some(Self::JsonLines),
+            "parquet" => Some(Self::Parquet),
+            "pack" => Some(Self::Pack),
             _ => None,
         }
     }
@@ -45,6 +66,17 @@ impl Format {
             Self::Csv(_) => "csv",
             Self::Json => "json",
             Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+            Self::Pack => "pack",
+        }
+    }
+
+    /// The ending of its files.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Pack => "zip",
+            _ => self.name(),
         }
     }
 
@@ -56,6 +88,8 @@ impl Format {
             Self::Csv(_) => "text/csv; charset=utf-8",
             Self::Json => "application/json",
             Self::JsonLines => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
+            Self::Pack => "application/zip",
         }
     }
 }
@@ -71,7 +105,7 @@ pub struct Export {
     pub names: Names,
     /// Rows of these metrics, in this order for each event.
     pub metrics: Vec<Metric>,
-    /// The columns of the formats that are rows.
+    /// The columns of rows; a pack has those of its metrics.
     pub columns: Vec<&'static Column>,
 }
 
@@ -80,13 +114,20 @@ impl Export {
     /// of rows.
     ///
     /// # Errors
-    /// Those of the events' source and of `out`.
+    /// Those of the events' source and of `out`; a pack without `proof`.
     pub fn write(
         self,
         portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        proof: Option<Proof<'_>>,
         out: impl Write + Send,
     ) -> io::Result<u64> {
         match self.format {
+            Format::Pack => {
+                let Proof { records, key } = proof.ok_or_else(|| io::Error::other("a pack is made with a key"))?;
+                let Self { head, names, metrics, .. } = self;
+                Pack { head, names, metrics, key }.write(portions, records, BufWriter::new(out))
+            }
+            Format::Parquet => self.parquet(portions, out),
             Format::Xlsx => self.workbook(portions, out),
             Format::Csv(style) => {
                 let mut csv = CsvWriter::new(BufWriter::new(out), self.columns.clone(), style)?;
@@ -111,6 +152,28 @@ impl Export {
         Ok(rows)
     }
 
+    #[cfg(feature = "parquet")]
+    fn parquet(
+        self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        out: impl Write + Send,
+    ) -> io::Result<u64> {
+        let out = BufWriter::new(out);
+        let mut parquet = crate::ParquetWriter::new(out, self.columns.clone(), &self.head.generator)?;
+        let rows = self.each(portions, |line| parquet.write(line))?;
+        parquet.finish()?.flush()?;
+        Ok(rows)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn parquet(
+        self,
+        _portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        _out: impl Write + Send,
+    ) -> io::Result<u64> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without Parquet"))
+    }
+
     fn each(
         mut self,
         portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
@@ -132,7 +195,8 @@ impl Export {
         portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
         out: impl Write + Send,
     ) -> io::Result<u64> {
-        let mut report = XlsxReport::new(self.head, self.names, self.metrics).map_err(io::Error::other)?;
+        let mut report =
+            XlsxReport::new(self.head, self.names, self.metrics, self.columns).map_err(io::Error::other)?;
         for portion in portions {
             for event in &portion? {
                 report.add(event).map_err(io::Error::other)?;

@@ -3,6 +3,7 @@
 
 mod charts;
 mod looks;
+mod others;
 mod raw;
 mod tables;
 
@@ -12,10 +13,11 @@ use netstats_event::{Envelope, Metric};
 use netstats_series::rows_of;
 use rust_xlsxwriter::{DocProperties, Workbook, Worksheet, XlsxError};
 
+use crate::column::Column;
 use crate::names::Names;
 use crate::report::{Report, ReportHead};
 use looks::Looks;
-use raw::RawSheet;
+use raw::RawSheets;
 
 /// Why a workbook could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub struct XlsxReport {
     names: Names,
     metrics: Vec<Metric>,
     looks: Looks,
-    raw: RawSheet,
+    raw: RawSheets,
 }
 
 impl std::fmt::Debug for XlsxReport {
@@ -43,11 +45,17 @@ impl std::fmt::Debug for XlsxReport {
 }
 
 impl XlsxReport {
-    /// An empty report. Raw rows are kept in a temporary file, so that memory does not grow with them.
+    /// An empty report; `columns` are those of the raw data. Raw rows are kept in a temporary file, so that memory does
+    /// not grow with them.
     ///
     /// # Errors
     /// The temporary file cannot be made.
-    pub fn new(head: ReportHead, names: Names, metrics: Vec<Metric>) -> Result<Self, XlsxFailure> {
+    pub fn new(
+        head: ReportHead,
+        names: Names,
+        metrics: Vec<Metric>,
+        columns: Vec<&'static Column>,
+    ) -> Result<Self, XlsxFailure> {
         let mut workbook = Workbook::new();
         let created = head.generated_at.as_secs();
         let mut properties = DocProperties::new()
@@ -63,7 +71,7 @@ impl XlsxReport {
             workbook.add_worksheet().set_name(name)?;
         }
         let looks = Looks::new();
-        let raw = RawSheet::open(&mut workbook, &metrics, head.time_zone.clone(), &looks)?;
+        let raw = RawSheets::new(columns, head.time_zone.clone());
         Ok(Self { workbook, report: Report::new(head), names, metrics, looks, raw })
     }
 
@@ -76,7 +84,7 @@ impl XlsxReport {
         let rows = rows_of(envelope, &self.metrics);
         for row in &rows {
             self.names.complete(row);
-            self.raw.write(&mut self.workbook, &self.names.line(row), &self.looks)?;
+            self.raw.write(&mut self.workbook, row, &self.names, &self.looks)?;
         }
         if let Some(row) = rows.first() {
             let (name, host) = self.names.destination(row.destination);
@@ -90,7 +98,7 @@ impl XlsxReport {
     /// # Errors
     /// Those of `out` and of the temporary file.
     pub fn finish<W: Write + Send>(mut self, out: W) -> Result<Report, XlsxFailure> {
-        self.raw.finish(&mut self.workbook)?;
+        self.raw.finish(&mut self.workbook, &self.names, &self.looks)?;
         let report = self.report.finish();
         let series = charts::response_time(sheet(&mut self.workbook, 3)?, &report, &self.looks)?;
         tables::summary(sheet(&mut self.workbook, 0)?, &report, &series, &self.looks)?;
@@ -101,6 +109,7 @@ impl XlsxReport {
         tables::outages(sheet(&mut self.workbook, 6)?, &report, &self.looks)?;
         tables::paths(sheet(&mut self.workbook, 7)?, &report, &self.names, &self.looks)?;
         tables::about(sheet(&mut self.workbook, 8)?, &report, &self.looks)?;
+        others::insert(self.workbook.worksheets_mut(), SHEETS.len() - 1, &report, &self.looks)?;
         self.workbook.save_to_writer(out)?;
         Ok(report)
     }

@@ -78,7 +78,7 @@ fn maintenance_of(state: &Inventory, id: MaintenanceId) -> Result<&Maintenance, 
 }
 
 /// The last number is never given: there must be a next one.
-fn room(what: &str, has: usize, limit: usize, next: u32) -> Result<(), Rejection> {
+pub(crate) fn room(what: &str, has: usize, limit: usize, next: u32) -> Result<(), Rejection> {
     if has < limit && next != u32::MAX {
         return Ok(());
     }
@@ -145,7 +145,11 @@ fn span(start: &mut Timestamp, end: &mut Option<Timestamp>) -> Result<(), Reject
 }
 
 /// Those that were named before may stay, also when they were removed since.
-fn destinations(ids: &mut Vec<DestinationId>, before: &[DestinationId], state: &Inventory) -> Result<(), Rejection> {
+pub(crate) fn destinations(
+    ids: &mut Vec<DestinationId>,
+    before: &[DestinationId],
+    state: &Inventory,
+) -> Result<(), Rejection> {
     ids.sort_unstable();
     ids.dedup();
     at_most("destinations", ids.len(), MAX_JOB_DESTINATIONS)?;

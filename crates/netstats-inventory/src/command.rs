@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use netstats_event::{
-    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, JobId, JobSpec, MaintenanceId,
-    MaintenanceSpec, SessionId, Timestamp, TokenId, TokenSpec, UserId, UserSpec,
+    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, ExportId, ExportRun, ExportSpec,
+    JobId, JobSpec, MaintenanceId, MaintenanceSpec, SessionId, Timestamp, TokenId, TokenSpec, UserId, UserSpec,
 };
 
 use crate::limits::{DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S};
@@ -79,6 +79,27 @@ pub enum Command {
     RemoveMaintenance {
         /// Which.
         id: MaintenanceId,
+    },
+    /// Add an export; its id is the next free one.
+    AddExport(ExportSpec),
+    /// Replace all of an export's description.
+    ChangeExport {
+        /// Which.
+        id: ExportId,
+        /// All that it shall be.
+        spec: ExportSpec,
+    },
+    /// Remove an export. Its files stay.
+    RemoveExport {
+        /// Which.
+        id: ExportId,
+    },
+    /// Record how a run of an export ended.
+    FinishExport {
+        /// Which.
+        id: ExportId,
+        /// How.
+        run: ExportRun,
     },
     /// Save the method of accounting.
     ChangeAccounting(AccountingSpec),

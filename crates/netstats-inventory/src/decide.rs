@@ -9,6 +9,7 @@ use netstats_event::{
 
 use crate::account;
 use crate::command::{Command, DesiredJob, DesiredState, Policy, Rejection, RejectionKind};
+use crate::export;
 use crate::limits::MAX_IMPORT;
 use crate::model::{Destination, Inventory, Job, name_key};
 use crate::validate::{self, did_you_mean};
@@ -63,6 +64,10 @@ pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy)
         Command::AddMaintenance(spec) => Some(account::add_maintenance(state, spec, meta)?),
         Command::ChangeMaintenance { id, spec } => account::change_maintenance(state, id, spec, meta)?,
         Command::RemoveMaintenance { id } => Some(account::remove_maintenance(state, id, meta)?),
+        Command::AddExport(spec) => Some(export::add_export(state, spec, meta)?),
+        Command::ChangeExport { id, spec } => export::change_export(state, id, spec, meta)?,
+        Command::RemoveExport { id } => Some(export::remove_export(state, id, meta)?),
+        Command::FinishExport { id, run } => Some(export::finish_export(state, id, run, meta)?),
         Command::ChangeAccounting(spec) => account::change_accounting(state, spec, meta)?,
         Command::Import { destinations, jobs } => return import(state, destinations, jobs, meta, policy),
         Command::Undo(undo) => return crate::undo::undo(state, &undo, meta, policy),

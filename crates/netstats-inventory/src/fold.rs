@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use netstats_event::{
-    AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, Envelope, Event, Family, JobId, JobSpec,
-    MaintenanceId, MaintenanceSpec, Meta, Position, SessionId, Timestamp, TokenId, UserId,
+    AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, Envelope, Event, ExportId, ExportRunFinished,
+    ExportSpec, Family, JobId, JobSpec, MaintenanceId, MaintenanceSpec, Meta, Position, SessionId, Timestamp, TokenId,
+    UserId,
 };
 use netstats_projector::{Error, Projector, RowBatch, RowReader};
 
 use crate::access::Touched;
-use crate::model::{Annotation, Destination, Inventory, Job, Maintenance, Remark, name_key};
+use crate::limits::MAX_EXPORT_RUNS;
+use crate::model::{Annotation, Destination, ExportJob, FinishedRun, Inventory, Job, Maintenance, Remark, name_key};
 use crate::query::{Change, InventoryHandle, Shared};
 use crate::rows;
 
@@ -75,6 +77,15 @@ impl Inventory {
             Event::MaintenanceRemoved(e) => {
                 self.maintenance.remove(&e.id);
             }
+            Event::ExportJobCreated(e) => self.put_export(e.id, &e.spec, &e.meta, position, at),
+            Event::ExportJobUpdated(e) if self.exports.contains_key(&e.id) => {
+                self.put_export(e.id, &e.spec, &e.meta, position, at);
+            }
+            Event::ExportJobDeleted(e) => {
+                self.exports.remove(&e.id);
+                self.export_runs.remove(&e.id);
+            }
+            Event::ExportRunFinished(e) => self.note_run(e, position),
             Event::AccountingChanged(e) => (self.accounting, self.accounting_changed) = (e.spec, position),
             Event::ConfigApplied(e) => {
                 self.config_digest = Some(e.digest);
@@ -120,6 +131,26 @@ impl Inventory {
     ) {
         let old = self.maintenance.get(&id).map(AsRef::as_ref);
         self.insert_maintenance(remark(old, id, spec, meta, position, at));
+    }
+
+    fn put_export(&mut self, id: ExportId, spec: &ExportSpec, meta: &Meta, position: Position, at: Timestamp) {
+        let old = self.exports.get(&id).map(AsRef::as_ref);
+        self.insert_export(remark(old, id, spec, meta, position, at));
+    }
+
+    pub(crate) fn insert_export(&mut self, export: ExportJob) {
+        self.next_export = self.next_export.max(ExportId(export.id.0.saturating_add(1)));
+        self.exports.insert(export.id, Arc::new(export));
+    }
+
+    /// The oldest goes when there are too many: the log keeps it.
+    fn note_run(&mut self, finished: &ExportRunFinished, position: Position) {
+        if self.exports.contains_key(&finished.id) {
+            let runs = Arc::make_mut(self.export_runs.entry(finished.id).or_default());
+            runs.push(FinishedRun { position, run: finished.run.clone(), by: finished.meta.clone() });
+            let over = runs.len().saturating_sub(MAX_EXPORT_RUNS);
+            runs.drain(..over);
+        }
     }
 
     pub(crate) fn insert_annotation(&mut self, annotation: Annotation) {
@@ -218,6 +249,7 @@ pub(crate) struct Dirty {
     pub(crate) jobs: BTreeSet<JobId>,
     pub(crate) annotations: BTreeSet<AnnotationId>,
     pub(crate) maintenance: BTreeSet<MaintenanceId>,
+    pub(crate) exports: BTreeSet<ExportId>,
     pub(crate) users: BTreeSet<UserId>,
     pub(crate) tokens: BTreeSet<TokenId>,
     pub(crate) sessions: BTreeSet<SessionId>,
@@ -233,6 +265,13 @@ impl Dirty {
             Event::MaintenanceAdded(e) => self.maintenance.insert(e.id),
             Event::MaintenanceChanged(e) => self.maintenance.insert(e.id),
             Event::MaintenanceRemoved(e) => self.maintenance.insert(e.id),
+            _ => false,
+        };
+        match event {
+            Event::ExportJobCreated(e) => self.exports.insert(e.id),
+            Event::ExportJobUpdated(e) => self.exports.insert(e.id),
+            Event::ExportJobDeleted(e) => self.exports.insert(e.id),
+            Event::ExportRunFinished(e) => self.exports.insert(e.id),
             _ => false,
         };
     }

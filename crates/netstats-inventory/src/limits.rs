@@ -54,6 +54,14 @@ pub const MAX_MAINTENANCE_SPANS: usize = 10_000;
 pub const MAX_ACCOUNTING_RETRIES: u32 = 100;
 /// Grace of a method of accounting: a day, in seconds.
 pub const MAX_GRACE_S: u32 = 86_400;
+/// Exports.
+pub const MAX_EXPORTS: usize = 200;
+/// Files of one export that are kept.
+pub const MAX_EXPORT_KEEP: u32 = 100;
+/// Times of day of one export's schedule.
+pub const MAX_EXPORT_TIMES: usize = 96;
+/// Runs of one export that the inventory knows; the log keeps them all.
+pub const MAX_EXPORT_RUNS: usize = 400;
 /// Users.
 pub const MAX_USERS: usize = 1_000;
 /// API tokens of all users.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use netstats_event::{
-    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, JobId, JobSpec, MaintenanceId,
-    MaintenanceSpec, Meta, Position, Timestamp,
+    AccountingSpec, AnnotationId, AnnotationSpec, DestinationId, DestinationSpec, ExportId, ExportRun, ExportSpec,
+    JobId, JobSpec, MaintenanceId, MaintenanceSpec, Meta, Position, Timestamp,
 };
 
 use crate::access::Access;
@@ -77,6 +77,19 @@ pub struct Remark<Id, Spec> {
 pub type Annotation = Remark<AnnotationId, AnnotationSpec>;
 /// A maintenance window.
 pub type Maintenance = Remark<MaintenanceId, MaintenanceSpec>;
+/// An export.
+pub type ExportJob = Remark<ExportId, ExportSpec>;
+
+/// A run of an export that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedRun {
+    /// The event that says so: the run's number at the doors.
+    pub position: Position,
+    /// How it went.
+    pub run: ExportRun,
+    /// Who asked for it.
+    pub by: Meta,
+}
 
 /// Destinations and jobs, and what people say of times, at a position. Entries are shared: a clone copies pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +112,12 @@ pub struct Inventory {
     pub next_annotation: AnnotationId,
     /// The id of the next maintenance window. Ids are not used twice.
     pub next_maintenance: MaintenanceId,
+    /// Exports by id.
+    pub exports: BTreeMap<ExportId, Arc<ExportJob>>,
+    /// The last runs of each, oldest first.
+    pub export_runs: BTreeMap<ExportId, Arc<Vec<FinishedRun>>>,
+    /// The id of the next export. Ids are not used twice.
+    pub next_export: ExportId,
     /// The method of accounting.
     pub accounting: AccountingSpec,
     /// The event that last changed it; the start if it is the one that the product comes with.
@@ -126,6 +145,9 @@ impl Default for Inventory {
             maintenance: BTreeMap::new(),
             next_annotation: AnnotationId(1),
             next_maintenance: MaintenanceId(1),
+            exports: BTreeMap::new(),
+            export_runs: BTreeMap::new(),
+            next_export: ExportId(1),
             accounting: AccountingSpec::default(),
             accounting_changed: Position::START,
             config_digest: None,

@@ -3,11 +3,13 @@
 //! ```text
 //! "m"              position u64, next destination u32, next job u32, flags u8 (1: starter applied, 2: digest known),
 //!                  digest 32 B, next annotation u32, next maintenance window u32, next user u32, next token u32,
-//!                  next session u32, accounting changed u64, version u16, payload
+//!                  next session u32, next export u32, accounting changed u64, version u16, payload
 //! "d" id u32       created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "j" id u32       the same, then enabled_changed u64, enabled_changed_at i64, version u16, payload
 //! "n" id u32       an annotation: created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "w" id u32       a maintenance window: the same
+//! "e" id u32       an export: the same
+//! "x" id u32       its last runs, oldest first: each position u64, length u32, version u16, payload
 //! "u" id u32       a user: created_at i64, changed u64, version u16, payload
 //! "t" id u32       a token: created_at i64, added u64, version u16, payload
 //! "s" id u32       a session: started_at i64, 0 u64, version u16, payload
@@ -18,19 +20,19 @@
 //! A new version of one of these events raises [`VERSION`].
 
 use netstats_event::{
-    AccountingChanged, AnnotationAdded, AnnotationId, DestinationAdded, DestinationId, Event, JobAdded, JobId, Kind,
-    MaintenanceAdded, MaintenanceId, Meta, Position, SessionId, SessionStarted, Timestamp, TokenAdded, TokenId,
-    UserAdded, UserId, decode, encode,
+    AccountingChanged, AnnotationAdded, AnnotationId, DestinationAdded, DestinationId, Event, ExportId,
+    ExportJobCreated, ExportRunFinished, JobAdded, JobId, Kind, MaintenanceAdded, MaintenanceId, Meta, Position,
+    SessionId, SessionStarted, Timestamp, TokenAdded, TokenId, UserAdded, UserId, decode, encode,
 };
 use netstats_projector::{Error, ErrorKind, RowBatch, RowReader};
 
 use crate::access::{Session, Token, User};
 use crate::fold::Dirty;
-use crate::model::{Destination, Inventory, Job, Remark};
+use crate::model::{Destination, FinishedRun, Inventory, Job, Remark};
 use crate::query::Change;
 
 /// Of fold and rows together.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// `flags` of the meta row.
 const STARTER_APPLIED: u8 = 1;
@@ -70,6 +72,14 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         });
         put_or_remove(rows, key(b'w', id.0), row);
     }
+    for id in &dirty.exports {
+        let row = state.exports.get(id).map(|remark| {
+            let event = ExportJobCreated { id: *id, spec: remark.spec.clone(), meta: remark.by.clone() };
+            remark_row(remark, &event.into())
+        });
+        put_or_remove(rows, key(b'e', id.0), row);
+        put_or_remove(rows, key(b'x', id.0), state.export_runs.get(id).map(|runs| runs_row(*id, runs)));
+    }
     let access = &state.access;
     for id in &dirty.users {
         put_or_remove(rows, key(b'u', id.0), access.users.get(id).map(|user| user_row(user)));
@@ -91,7 +101,7 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         rows.put(key, row);
     }
     if !dirty.changes.is_empty() {
-        let mut row = Vec::with_capacity(61);
+        let mut row = Vec::with_capacity(128);
         row.extend_from_slice(&state.position.0.to_le_bytes());
         row.extend_from_slice(&state.next_destination.0.to_le_bytes());
         row.extend_from_slice(&state.next_job.0.to_le_bytes());
@@ -100,7 +110,7 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         row.extend_from_slice(&state.config_digest.unwrap_or_default());
         row.extend_from_slice(&state.next_annotation.0.to_le_bytes());
         row.extend_from_slice(&state.next_maintenance.0.to_le_bytes());
-        for next in [access.next_user.0, access.next_token.0, access.next_session.0] {
+        for next in [access.next_user.0, access.next_token.0, access.next_session.0, state.next_export.0] {
             row.extend_from_slice(&next.to_le_bytes());
         }
         row.extend_from_slice(&state.accounting_changed.0.to_le_bytes());
@@ -309,6 +319,43 @@ fn read_maintenance(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
     Some(())
 }
 
+fn read_export(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
+    match read_remark(row, Kind::ExportJobCreated)? {
+        (head, Event::ExportJobCreated(e)) => inventory.insert_export(head.with(e.id, e.spec, e.meta)),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn runs_row(id: ExportId, runs: &[FinishedRun]) -> Vec<u8> {
+    let mut row = Vec::new();
+    for FinishedRun { position, run, by } in runs {
+        let mut event = Vec::new();
+        push_payload(&mut event, &ExportRunFinished { id, run: run.clone(), meta: by.clone() }.into());
+        row.extend_from_slice(&position.0.to_le_bytes());
+        row.extend_from_slice(&u32::try_from(event.len()).unwrap_or(u32::MAX).to_le_bytes());
+        row.extend_from_slice(&event);
+    }
+    row
+}
+
+fn read_runs(inventory: &mut Inventory, key: &[u8], row: &[u8]) -> Option<()> {
+    let id = ExportId(u32::from_be_bytes(key.get(1..)?.try_into().ok()?));
+    let (mut row, mut runs) = (Cursor(row), Vec::new());
+    while !row.0.is_empty() {
+        let position = row.position()?;
+        let length = row.u32()?;
+        let (event, rest) = row.0.split_at_checked(usize::try_from(length).ok()?)?;
+        row.0 = rest;
+        match Cursor(event).event(Kind::ExportRunFinished)? {
+            Event::ExportRunFinished(e) => runs.push(FinishedRun { position, run: e.run, by: e.meta }),
+            _ => return None,
+        }
+    }
+    inventory.export_runs.insert(id, runs.into());
+    Some(())
+}
+
 fn read_change(key: &[u8], row: &[u8]) -> Option<Change> {
     let position = Position(u64::from_be_bytes(key.get(1..)?.try_into().ok()?));
     let mut row = Cursor(row);
@@ -337,6 +384,7 @@ fn read_meta(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
     inventory.access.next_user = UserId(row.u32()?);
     inventory.access.next_token = TokenId(row.u32()?);
     inventory.access.next_session = SessionId(row.u32()?);
+    inventory.next_export = ExportId(row.u32()?);
     inventory.accounting_changed = row.position()?;
     match row.event(Kind::AccountingChanged)? {
         Event::AccountingChanged(e) => inventory.accounting = e.spec,
@@ -355,6 +403,8 @@ pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Err
     scan(rows, b'j', |_, row| read_job(row).map(|entry| inventory.insert_job(entry)))?;
     scan(rows, b'n', |_, row| read_annotation(&mut inventory, row))?;
     scan(rows, b'w', |_, row| read_maintenance(&mut inventory, row))?;
+    scan(rows, b'e', |_, row| read_export(&mut inventory, row))?;
+    scan(rows, b'x', |key, row| read_runs(&mut inventory, key, row))?;
     scan(rows, b'u', |_, row| read_user(row).map(|user| inventory.access.insert_user(user)))?;
     scan(rows, b't', |_, row| read_token(row).map(|token| inventory.access.insert_token(token)))?;
     scan(rows, b's', |_, row| read_session(row).map(|session| inventory.access.insert_session(session)))?;

@@ -437,7 +437,7 @@ pub(crate) fn text(field: &str, given: Option<String>) -> Checked<Option<String>
 }
 
 /// One line of text; empty is none.
-fn line(field: &str, given: Option<String>, limit: usize) -> Checked<Option<String>> {
+pub(crate) fn line(field: &str, given: Option<String>, limit: usize) -> Checked<Option<String>> {
     let Some(line) = given.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()) else {
         return Ok(None);
     };

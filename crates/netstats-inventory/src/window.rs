@@ -262,11 +262,11 @@ fn days(days: i32) -> Duration {
     Duration::from_secs(86_400 * u64::from(days.unsigned_abs()))
 }
 
-fn to_jiff(at: Timestamp) -> Option<JiffTimestamp> {
+pub(crate) fn to_jiff(at: Timestamp) -> Option<JiffTimestamp> {
     JiffTimestamp::from_nanosecond(i128::from(at.as_nanos())).ok()
 }
 
-fn from_jiff(at: JiffTimestamp) -> Option<Timestamp> {
+pub(crate) fn from_jiff(at: JiffTimestamp) -> Option<Timestamp> {
     i64::try_from(at.as_nanosecond()).ok().map(Timestamp::from_nanos)
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use netstats_event::{ChainHash, Draft, Envelope, Event, Kind, Position, SamplesSummarised, Timestamp, encode};
+use netstats_event::{ChainHash, Draft, Envelope, Event, Kind, Position, Record, SamplesSummarised, Timestamp, encode};
 
 use crate::engine::is_config;
 use crate::latency::Meter;
@@ -325,6 +325,14 @@ impl Journal {
     /// As [`Log::get`].
     pub fn get(&self, positions: &[Position]) -> Result<Vec<Envelope>, Error> {
         self.log.events_at(positions)
+    }
+
+    /// The records at these positions (ascending), with their chain: for whoever has to prove them.
+    ///
+    /// # Errors
+    /// As [`Log::get`].
+    pub fn records(&self, positions: &[Position]) -> Result<Vec<Record>, Error> {
+        self.log.get(positions)
     }
 
     /// As [`Log::series`].

@@ -114,8 +114,16 @@ pub(crate) enum Command {
     /// Take up the config file again (asks the running product)
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Write what was measured to a file: an Excel report, or rows as csv, JSON or JSON lines
+    /// Write what was measured to a file: an Excel report, rows as csv, JSON, JSON lines or Parquet, or an evidence pack
     Export(ExportArgs),
+    /// Prove an evidence pack: its signature, its records and their chain, and every figure (needs no data folder)
+    VerifyPack {
+        /// The pack
+        file: PathBuf,
+        /// The public key of the installation that must have signed it (data/signing.pub)
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+    },
     /// Look after the event log (but for `backup` the product must not be running)
     #[command(subcommand)]
     Log(LogCommand),
@@ -179,7 +187,7 @@ pub(crate) struct ExportArgs {
     /// Time zone of days and hours, as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub(crate) tz: Option<String>,
-    /// xlsx, csv, json or jsonl [default: that of --output, else xlsx]
+    /// xlsx, csv, json, jsonl, parquet or pack [default: that of --output, else xlsx]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
     /// Where to [default: the jobs' names, here]

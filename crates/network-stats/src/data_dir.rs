@@ -6,7 +6,9 @@
 //!   address   where the running product listens
 //!   token     what lets the other commands in, new at each start
 //!   log/      the event log (ground state)
+//!   exports/  files of export jobs, unless the config names another folder
 //!   secrets/  secrets that jobs name, one file each
+//!   signing.key  what evidence packs are signed with; signing.pub is what others prove them with
 //!   unrecorded  what the last stop could not record, until the log says so
 //!   views/    the views (derived, may be deleted while the product is not running)
 //! ```
@@ -15,7 +17,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use netstats_export::SigningKey;
 
 /// The data folder, ours while this lives.
 #[derive(Debug)]
@@ -64,6 +67,30 @@ impl DataDir {
         self.path.join("secrets")
     }
 
+    /// The installation's key, made when it is asked for the first time.
+    ///
+    /// # Errors
+    /// It cannot be read or made, or is damaged.
+    pub(crate) fn signing_key(&self) -> Result<SigningKey> {
+        let path = self.path.join("signing.key");
+        let seed = match fs::read_to_string(&path) {
+            Ok(text) => seed_of(&text).with_context(|| {
+                format!(
+                    "{} is damaged: take it from a backup, or move it away, and new packs are signed with a new key",
+                    path.display()
+                )
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new_seed(&path)?,
+            Err(error) => return Err(error).context(format!("{} cannot be read", path.display())),
+        };
+        let key = SigningKey::from_seed(&seed);
+        let public = self.path.join("signing.pub");
+        if !fs::read_to_string(&public).is_ok_and(|text| text.trim() == key.public_hex()) {
+            fs::write(&public, format!("{}\n", key.public_hex()))?;
+        }
+        Ok(key)
+    }
+
     /// What the last stop could not record.
     pub(crate) fn unrecorded(&self) -> PathBuf {
         self.path.join("unrecorded")
@@ -107,6 +134,34 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
+fn seed_of(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut seed = [0; 32];
+    for (at, byte) in seed.iter_mut().enumerate().filter(|_| is_hex) {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    is_hex.then_some(seed)
+}
+
+/// A new seed, stored for its owner alone before it is used: whole, or not at all.
+fn new_seed(path: &Path) -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
+    let text: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = path.with_extension("part");
+    let _ = fs::remove_file(&part);
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&part).with_context(|| format!("{} cannot be written", part.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, path).with_context(|| format!("{} cannot be put in its place", path.display()))?;
+    Ok(seed)
+}
+
 #[cfg(unix)]
 fn prepare(path: &Path) -> Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -145,6 +200,24 @@ mod tests {
         assert!(said.contains(&format!("in use by process {}", std::process::id())), "{said}");
         drop(held);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn the_signing_key_is_made_once_and_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        let public = data.signing_key().unwrap().public_hex();
+        assert_eq!(data.signing_key().unwrap().public_hex(), public);
+        let path = folder.path().join("data");
+        assert_eq!(fs::read_to_string(path.join("signing.pub")).unwrap().trim(), public);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(path.join("signing.key")).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        fs::write(path.join("signing.key"), "half").unwrap();
+        let said = format!("{:#}", data.signing_key().unwrap_err());
+        assert!(said.contains("damaged") && said.contains("backup"), "{said}");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use netstats_api::Api;
+use netstats_export::Format;
 use tokio::sync::oneshot;
 
 use crate::ask::{escape, running, say};
@@ -46,6 +48,7 @@ fn offline(decided: &Decided, wanted: &ExportArgs, output: &Path) -> Result<()> 
     let token = random_token()?;
     let mut context = quiet_context(&core);
     context.place_token = Some(token.clone());
+    context.signing_key = Some(Arc::new(data.signing_key()?));
     let api = Api::new(context);
     let door = runtime.spawn(api.serve(listeners, async move {
         let _ = stopped.await;
@@ -100,12 +103,18 @@ fn part_of(output: &Path) -> PathBuf {
 impl ExportArgs {
     fn format(&self) -> String {
         let of_output = || self.output.as_ref()?.extension()?.to_str().map(str::to_ascii_lowercase);
-        self.format.clone().or_else(of_output).unwrap_or_else(|| "xlsx".to_owned())
+        let format = self.format.clone().or_else(of_output).unwrap_or_else(|| "xlsx".to_owned());
+        // A pack is a zip file, and no other of our files is.
+        if format == "zip" { "pack".to_owned() } else { format }
+    }
+
+    fn extension(&self) -> String {
+        Format::from_name(&self.format()).map_or_else(|| self.format(), |format| format.extension().to_owned())
     }
 
     fn output_file(&self) -> PathBuf {
         let plain = |text: &str| text.replace(|it: char| !it.is_alphanumeric() && it != '-' && it != '_', "-");
-        let by_default = || PathBuf::from(format!("{}.{}", plain(&self.name()), self.format()));
+        let by_default = || PathBuf::from(format!("{}.{}", plain(&self.name()), self.extension()));
         self.output.clone().unwrap_or_else(by_default)
     }
 
@@ -148,6 +157,8 @@ mod tests {
         assert_eq!(args(None, None).output_file(), Path::new("my-job.xlsx"));
         assert_eq!(args(Some("csv"), None).output_file(), Path::new("my-job.csv"));
         assert_eq!(args(None, Some("a/b.JSONL")).format(), "jsonl");
+        assert_eq!(args(Some("pack"), None).output_file(), Path::new("my-job.zip"));
+        assert_eq!(args(None, Some("proof.zip")).format(), "pack");
         assert!(args(None, None).address().starts_with("/api/export?format=xlsx&job=my%20job"));
     }
 

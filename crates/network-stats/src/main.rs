@@ -34,6 +34,7 @@ mod service;
 mod settings;
 mod signal;
 mod supervise;
+mod verify_pack;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> Result<u8> {
             say(&format!("{} is right: {}", file.display(), config.summary()));
         }
         Command::Responder(arguments) => responder::run(&arguments)?,
+        Command::VerifyPack { file, key } => verify_pack::run(&file, key.as_deref())?,
         Command::Cert(CertCommand::SelfSigned { out, names }) => cert::self_signed(&out, &names)?,
         Command::Service(command) => service::run(command, &settings)?,
         Command::Completions { shell } => pages::completions(shell),
@@ -87,6 +89,7 @@ fn with_settings(settings: &cli::Settings, command: Command) -> Result<()> {
         Command::CheckConfig { .. }
         | Command::Responder(_)
         | Command::Cert(_)
+        | Command::VerifyPack { .. }
         | Command::Doctor(_)
         | Command::Service(_)
         | Command::Completions { .. }

@@ -84,6 +84,8 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     context.allowed_hosts.clone_from(&decided.config.server.allowed_hosts);
     context.behind_proxy = decided.config.server.behind_proxy;
     context.place_token = Some(place_token.clone());
+    context.exports_folder = Some(decided.exports_dir.clone());
+    context.signing_key = Some(Arc::new(data.signing_key()?));
     let is_far = context.behind_proxy || addresses.iter().any(|address| !address.ip().is_loopback());
     if is_far && core.inventory.current().access.users.is_empty() {
         let token = random_token()?;

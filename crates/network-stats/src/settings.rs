@@ -19,6 +19,8 @@ pub(crate) struct Decided {
     pub(crate) config_file: Option<PathBuf>,
     /// Where data goes.
     pub(crate) data_dir: PathBuf,
+    /// Where export jobs leave their files.
+    pub(crate) exports_dir: PathBuf,
     /// Where to listen, as asked.
     pub(crate) listen: String,
     /// What is logged, how, and where.
@@ -44,12 +46,15 @@ pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
         (None, None) if is_developer_start => PathBuf::from("data"),
         (None, None) => places.data().context("the system names no folder for data: give one with --data-dir DIR")?,
     };
+    let exports_dir = config.exports_dir.as_deref();
+    let exports_dir =
+        exports_dir.map_or_else(|| data_dir.join("exports"), |folder| beside(config_file.as_deref(), folder));
     let listen = settings.listen.clone().or_else(|| config.listen.clone()).unwrap_or(listen::DEFAULT.to_owned());
     listen::parse(&listen).and_then(|addresses| listen::check(&addresses, &config.server)).map_err(Usage)?;
     let log = log_settings(settings, &config, config_file.as_deref());
     logging::parse(&log.level).map_err(Usage)?;
     let floor = SpaceFloor { bytes: settings.min_free_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
-    Ok(Decided { config, config_file, data_dir, listen, log, floor })
+    Ok(Decided { config, config_file, data_dir, exports_dir, listen, log, floor })
 }
 
 fn log_settings(settings: &Settings, config: &Config, config_file: Option<&Path>) -> logging::Settings {

@@ -12,8 +12,10 @@ struct Tool {
     left_out: &'static str,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 12] = [
     Tool { program: "python3", package: "python3-venv", left_out: "what Python reads back" },
+    Tool { program: "soffice", package: "libreoffice-calc", left_out: "the report in LibreOffice" },
+    Tool { program: "pdftoppm", package: "poppler-utils", left_out: "the report on paper" },
     Tool { program: "npm", package: "npm", left_out: "the web interface and its tests" },
     Tool { program: "chromium", package: "chromium", left_out: "the page in a browser" },
     Tool { program: "ip", package: "iproute2", left_out: "tests in network namespaces" },
@@ -27,8 +29,8 @@ const TOOLS: [Tool; 10] = [
 
 /// What other programs read our files with, to compare. They live in an environment of their own under `target/`, so
 /// that nothing of the system's Python is changed; the tests find it first in their `PATH`.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["openpyxl==3.1.5", "pandas==3.1.1", "prometheus-client==0.26.0", "requests==2.34.2"];
+const PYTHON_PACKAGES: [&str; 5] =
+    ["openpyxl==3.1.5", "pandas==3.1.1", "prometheus-client==0.26.0", "pyarrow==22.0.0", "requests==2.34.2"];
 
 /// True if the program is there.
 pub(crate) fn has(program: &str) -> bool {

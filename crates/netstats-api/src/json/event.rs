@@ -1,8 +1,8 @@
 //! Events in JSON: what a WebSocket update and a line of the audit trail say.
 
 use netstats_event::{
-    AnnotationId, AnnotationSpec, BandwidthMeasured, DestinationSpec, Envelope, Event, FailReason, JobSpec, Kind,
-    MaintenanceId, MaintenanceSpec, Meta, Metric, MissReason, ProbeKind, SuppressReason,
+    AnnotationId, AnnotationSpec, BandwidthMeasured, DestinationSpec, Envelope, Event, ExportId, ExportSpec,
+    FailReason, JobSpec, Kind, MaintenanceId, MaintenanceSpec, Meta, Metric, MissReason, ProbeKind, SuppressReason,
 };
 use netstats_export::{JsonStyle, JsonWriter, Line, columns_for};
 use netstats_inventory::Inventory;
@@ -10,7 +10,7 @@ use netstats_series::rows_of;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{AccountingJson, AnnotationJson, DestinationJson, JobJson, MaintenanceJson, Time};
+use super::{AccountingJson, AnnotationJson, DestinationJson, ExportJson, JobJson, MaintenanceJson, RunJson, Time};
 
 /// The update of an event, as one line of JSON: what `/ws` sends and `log dump` prints. `inventory` gives the names.
 #[must_use]
@@ -90,6 +90,12 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::MaintenanceAdded(e) => maintenance(&e.spec, e.id, &e.meta, inventory),
         Event::MaintenanceChanged(e) => maintenance(&e.spec, e.id, &e.meta, inventory),
         Event::MaintenanceRemoved(e) => by(&e.meta, json!({"maintenance": {"id": e.id.0}})),
+        Event::ExportJobCreated(e) => export(&e.spec, e.id, &e.meta, inventory),
+        Event::ExportJobUpdated(e) => export(&e.spec, e.id, &e.meta, inventory),
+        Event::ExportJobDeleted(e) => by(&e.meta, json!({"export": {"id": e.id.0}})),
+        Event::ExportRunFinished(e) => {
+            by(&e.meta, json!({"export_id": e.id.0, "run": RunJson::of_event(&e.run, &e.meta)}))
+        }
         Event::AccountingChanged(e) => by(&e.meta, json!({"accounting": AccountingJson::of(&e.spec)})),
         // Hashes stay in the log: nobody at a door needs them.
         Event::UserAdded(e) => by(&e.meta, json!({"user_id": e.id.0, "name": e.spec.name, "role": e.spec.role.name()})),
@@ -162,6 +168,10 @@ fn annotation(spec: &AnnotationSpec, id: AnnotationId, meta: &Meta, inventory: &
 
 fn maintenance(spec: &MaintenanceSpec, id: MaintenanceId, meta: &Meta, inventory: &Inventory) -> Value {
     by(meta, json!({"maintenance": MaintenanceJson::of_spec(id, spec, inventory)}))
+}
+
+fn export(spec: &ExportSpec, id: ExportId, meta: &Meta, inventory: &Inventory) -> Value {
+    by(meta, json!({"export": ExportJson::of_spec(id, spec, inventory)}))
 }
 
 fn by(meta: &Meta, mut data: Value) -> Value {

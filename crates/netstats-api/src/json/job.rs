@@ -10,7 +10,7 @@ use super::options::{OptionsJson, read_options};
 use super::{Fields, Json, Time, duration, parse_time};
 use crate::problem::Problem;
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A job on its way out.
 #[derive(Serialize, ToSchema)]
@@ -67,7 +67,6 @@ struct SpanJson {
 
 impl<'a> HoursJson<'a> {
     pub(crate) fn of(hours: &'a WeeklyHours) -> Self {
-        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         let span = |span: &WeeklySpan| SpanJson {
             day: DAYS.get(usize::from(span.weekday)).copied().unwrap_or("?"),
             from: clock(span.from_minute),
@@ -378,6 +377,18 @@ pub(crate) fn read_hours(fields: &mut Fields<'_>, name: &'static str) -> Result<
     Ok(Some(WeeklyHours { time_zone, spans }))
 }
 
+/// `08:30`
+pub(crate) fn clock(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// Minutes since midnight of `08:30`.
+pub(crate) fn minute_of(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    Some(digits(hours)? * 60 + digits(minutes).filter(|m| *m < 60)?)
+}
+
 fn read_span(json: &Json, path: &str) -> Result<WeeklySpan, Problem> {
     let mut fields = Fields::of(json, path)?;
     let weekday = fields
@@ -390,12 +401,7 @@ fn read_span(json: &Json, path: &str) -> Result<WeeklySpan, Problem> {
             "a time of day from \"00:00\" to \"23:59\""
         };
         let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "is missing", accepted))?;
-        let parsed = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2).and_then(|(hours, minutes)| {
-            let digits =
-                |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
-            Some(digits(hours)? * 60 + digits(minutes).filter(|m| *m < 60)?)
-        });
-        parsed.filter(|minute| (least..=most).contains(minute)).ok_or_else(|| {
+        minute_of(&text).filter(|minute| (least..=most).contains(minute)).ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
             fields.refuse(name, &format!("is {shown:?}"), accepted)
         })

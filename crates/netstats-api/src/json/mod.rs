@@ -4,6 +4,7 @@ mod account;
 mod destination;
 mod duration;
 mod event;
+mod export;
 mod figures;
 mod job;
 mod options;
@@ -17,6 +18,7 @@ pub(crate) use account::{
 pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
 pub use event::update_text;
 pub(crate) use event::{event_data, hex};
+pub(crate) use export::{ExportInput, ExportJson, RunJson, read_export};
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
 pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_destinations, read_job, read_job_by_names};
 pub(crate) use read::{Fields, Json, parse};

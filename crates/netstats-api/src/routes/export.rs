@@ -1,31 +1,34 @@
-//! Files to take away: rows, and the report as an Excel workbook.
+//! Files to take away: rows, and the report as an Excel workbook, with its proof or without.
 
-use std::io;
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
-use netstats_event::{DestinationId, JobId, Metric, Timestamp};
-use netstats_export::{CsvStyle, Export, Format, Names, ReportHead, columns_for, columns_named};
-use netstats_inventory::Inventory;
-use netstats_series::RawQuery;
+use netstats_event::JobId;
+use netstats_export::{CsvStyle, Format, columns_named};
 
-use super::range::{DAY, DESTINATIONS, destinations, metric, range, word};
+use super::range::{DAY, DESTINATIONS, destinations, job_named, metric, range, word};
 use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, TZ, param};
-use crate::limits::{EXPORT_EVENTS_AT_ONCE, MAX_TITLE_CHARS};
+use crate::exports::Wish;
+use crate::limits::MAX_TITLE_CHARS;
 use crate::moment::{self, Moment};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Call;
 use crate::stream::Stream;
 
-const FORMAT: Param = param("format", ParamKind::Word(&Format::NAMES), "The kind of file; else xlsx, the report");
+const FORMAT: Param = param(
+    "format",
+    ParamKind::Word(&Format::NAMES),
+    "The kind of file; else xlsx, the report; pack is the report with the records it was made of, signed",
+);
 const JOBS: Param = param("job", ParamKind::List, "Only what these jobs measured, by name or id");
 const TAGS: Param = param("tag", ParamKind::List, "Only destinations with one of these tags");
 const METRICS: Param = param("metric", ParamKind::List, "Only these metrics; else those of the jobs");
 const TITLE: Param = param("title", ParamKind::Text, "The report's title");
-const COLUMNS: Param = param("columns", ParamKind::List, "These columns, in this order (not of xlsx)");
+const COLUMNS: Param =
+    param("columns", ParamKind::List, "These columns, in this order (not of pack; of xlsx in the raw data)");
 const SEPARATOR: Param =
     param("separator", ParamKind::Word(&["comma", "semicolon", "tab"]), "Between the fields of csv; else comma");
 const DECIMAL_COMMA: Param = param("decimal_comma", ParamKind::Flag, "csv with a decimal comma");
@@ -68,15 +71,6 @@ pub(crate) const OF_MANY: &[Param] = &[
     AS_OF,
 ];
 
-/// What is asked for, once understood.
-struct Wanted {
-    export: Export,
-    query: RawQuery,
-    /// More than one job: the query is over all of them.
-    among: Vec<JobId>,
-    file: String,
-}
-
 /// `GET /api/jobs/{id}/export`
 pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     send(app, call, |call, moment| {
@@ -91,7 +85,7 @@ pub(crate) async fn of_many(app: Arc<App>, call: Call) -> Result<Reply, Problem>
     send(app, call, |call, moment| {
         let named = call.query.get("job").unwrap_or_default();
         let named = named.split(',').map(str::trim).filter(|id| !id.is_empty());
-        named.map(|id| super::range::job_named(&moment.inventory, id)).collect()
+        named.map(|id| job_named(&moment.inventory, id)).collect()
     })
     .await
 }
@@ -103,64 +97,46 @@ async fn send(
     jobs: fn(&Call, &Moment) -> Result<Vec<JobId>, Problem>,
 ) -> Result<Reply, Problem> {
     let turn = app.exports.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
-    let Wanted { export, query, among, file } =
-        moment::answer(app.clone(), call, move |app, call, moment| understand(app, call, moment, jobs(call, moment)?))
-            .await?;
-    let media_type = HeaderValue::from_static(export.format.media_type());
+    let wanted = moment::answer(app.clone(), call, move |app, call, moment| {
+        wish(call, moment, jobs(call, moment)?)?.settle(app, moment)
+    })
+    .await?;
+    let (media_type, name) = (wanted.export.format.media_type(), wanted.file.clone());
     let stream = Stream::made_by(move |out| {
         let _turn = turn;
-        let portions = app.context.series.portions(&*app.context.journal, &query, EXPORT_EVENTS_AT_ONCE);
-        let portions = portions.map(|portion| {
-            let mut events = portion.map_err(io::Error::other)?;
-            if !among.is_empty() {
-                events.retain(|event| event.event.head().is_some_and(|head| among.contains(&head.job)));
-            }
-            Ok(events)
-        });
-        export.write(portions, out).map(drop)
+        wanted.write(&app, out, |_| Ok(())).map(drop)
     });
-    let disposition =
-        HeaderValue::from_str(&format!("attachment; filename=\"{file}\"")).map_err(|_| Problem::internal())?;
-    Ok(Reply::new(StatusCode::OK).stream(media_type, stream).header(CONTENT_DISPOSITION, disposition))
+    attachment(media_type, &name, stream)
 }
 
-fn understand(app: &App, call: &Call, moment: &Moment, jobs: Vec<JobId>) -> Result<Wanted, Problem> {
-    let inventory = &moment.inventory;
-    let (from, to) = range(call, moment.now, DAY)?;
-    let format = format(call)?;
-    let metrics = metrics(call, inventory, &jobs)?;
-    let columns = match call.query.get("columns") {
-        None => columns_for(&metrics),
-        Some(text) => {
-            columns_named(text.split(',').map(str::trim)).map_err(|name| super::metrics::no_column("columns", name))?
-        }
+/// A file that is sent while it is made or read.
+pub(super) fn attachment(media_type: &'static str, name: &str, stream: Stream) -> Result<Reply, Problem> {
+    let disposition =
+        HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")).map_err(|_| Problem::internal())?;
+    let reply = Reply::new(StatusCode::OK).stream(HeaderValue::from_static(media_type), stream);
+    Ok(reply.header(CONTENT_DISPOSITION, disposition))
+}
+
+fn wish(call: &Call, moment: &Moment, jobs: Vec<JobId>) -> Result<Wish, Problem> {
+    let list = |name| {
+        let text: &str = call.query.get(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
-    let destinations = chosen(call, inventory)?;
-    let names = names(app, moment);
-    let scope = scope(inventory, &jobs, &destinations, call.query.get("tag"));
-    let head = ReportHead {
-        title: title(call, inventory, &jobs)?,
-        scope,
-        range: from..to,
-        time_zone: call.zone()?,
-        time_zone_name: call.query.get("tz").unwrap_or("UTC").to_owned(),
-        generated_at: app.now(),
-        generator: format!("Network Stats Collector {}", app.context.version),
-        position: moment.position(app),
-        chain: chain(app, moment)?,
-    };
-    let file = file_name(inventory, &jobs, &head, format);
-    let query = RawQuery {
-        job: if let [job] = jobs[..] { Some(job) } else { None },
-        destinations,
-        metrics: metrics.clone(),
-        from,
-        to,
-        as_of: Some(head.position),
-        ..RawQuery::default()
-    };
-    let among = if jobs.len() > 1 { jobs } else { Vec::new() };
-    Ok(Wanted { export: Export { format, head, names, metrics, columns }, query, among, file })
+    let columns = call.query.get("columns").map(|text| {
+        columns_named(text.split(',').map(str::trim)).map_err(|name| super::metrics::no_column("columns", name))
+    });
+    Ok(Wish {
+        format: format(call)?,
+        jobs,
+        destinations: destinations(call, &moment.inventory)?,
+        tags: list("tag"),
+        metrics: list("metric").iter().map(|name| metric(name)).collect::<Result<_, _>>()?,
+        columns: columns.transpose()?,
+        range: range(call, moment.now, DAY)?,
+        zone: call.zone()?,
+        zone_name: call.query.get("tz").unwrap_or("UTC").to_owned(),
+        title: title(call)?,
+    })
 }
 
 fn format(call: &Call) -> Result<Format, Problem> {
@@ -185,100 +161,11 @@ fn format(call: &Call) -> Result<Format, Problem> {
     }
 }
 
-/// Those asked for, else those of the jobs, else all, in the order in which they are shown.
-fn metrics(call: &Call, inventory: &Inventory, jobs: &[JobId]) -> Result<Vec<Metric>, Problem> {
-    if let Some(text) = call.query.get("metric") {
-        return text.split(',').map(|name| metric(name.trim())).collect();
-    }
-    let known: Vec<_> = match jobs {
-        [] => inventory.jobs.values().collect(),
-        jobs => jobs.iter().filter_map(|job| inventory.jobs.get(job)).collect(),
-    };
-    let is_measured = |metric: &Metric| known.is_empty() || known.iter().any(|job| job.spec.metrics.contains(metric));
-    Ok(Metric::ALL.into_iter().filter(is_measured).collect())
-}
-
-/// Named destinations, and those with the tags; empty for all.
-fn chosen(call: &Call, inventory: &Inventory) -> Result<Vec<DestinationId>, Problem> {
-    let mut chosen = destinations(call, inventory)?;
-    if let Some(tags) = call.query.get("tag") {
-        let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
-        let has = |it: &str| tags.contains(&it);
-        let tagged = inventory.destinations.values().filter(|it| it.spec.tags.iter().any(|tag| has(tag)));
-        let before = chosen.len();
-        chosen.extend(tagged.map(|destination| destination.id));
-        if chosen.len() == before {
-            return Err(Problem::invalid(format!("no destination has the tag {}", tags.join(" or "))).field("tag"));
-        }
-    }
-    chosen.sort_unstable();
-    chosen.dedup();
-    Ok(chosen)
-}
-
-/// The names at the moment, those of removed entries included.
-fn names(app: &App, moment: &Moment) -> Names {
-    let inventory = &moment.inventory;
-    let mut names = Names::of(inventory);
-    for id in (1..inventory.next_job.0).map(JobId).filter(|id| !inventory.jobs.contains_key(id)) {
-        if let Some(name) = moment.last_job_name(app, id) {
-            names.add_job(id, &name);
-        }
-    }
-    for id in (1..inventory.next_destination.0).map(DestinationId) {
-        if !inventory.destinations.contains_key(&id)
-            && let Some(spec) = moment.last_destination(app, id)
-        {
-            names.add_destination(id, &spec.name, &spec.host);
-        }
-    }
-    names
-}
-
-fn job_names(inventory: &Inventory, jobs: &[JobId]) -> String {
-    let name = |id: &JobId| inventory.jobs.get(id).map_or_else(|| format!("job {id}"), |job| job.spec.name.clone());
-    jobs.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-fn title(call: &Call, inventory: &Inventory, jobs: &[JobId]) -> Result<String, Problem> {
-    match call.query.get("title") {
+fn title(call: &Call) -> Result<Option<String>, Problem> {
+    match call.query.get("title").map(str::trim) {
         Some(title) if title.chars().count() > MAX_TITLE_CHARS => Err(Problem::invalid("the title is too long")
             .field("title")
             .accepted(format!("{MAX_TITLE_CHARS} characters"))),
-        Some(title) if !title.trim().is_empty() => Ok(title.trim().to_owned()),
-        _ if jobs.is_empty() => Ok("Network quality".to_owned()),
-        _ => Ok(format!("Network quality: {}", job_names(inventory, jobs))),
+        title => Ok(title.filter(|title| !title.is_empty()).map(str::to_owned)),
     }
-}
-
-fn scope(inventory: &Inventory, jobs: &[JobId], destinations: &[DestinationId], tag: Option<&str>) -> String {
-    let jobs = if jobs.is_empty() { "all jobs".to_owned() } else { format!("jobs: {}", job_names(inventory, jobs)) };
-    let name = |id: &DestinationId| {
-        inventory.destinations.get(id).map_or_else(|| format!("destination {id}"), |it| it.spec.name.clone())
-    };
-    match (tag, destinations) {
-        (Some(tag), _) => format!("{jobs}; destinations tagged {tag}"),
-        (None, []) => format!("{jobs}; all their destinations"),
-        (None, some) => format!("{jobs}; destinations: {}", some.iter().map(name).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// The chain's value at the last position that the report can know.
-fn chain(app: &App, moment: &Moment) -> Result<String, Problem> {
-    let position = moment.position(app);
-    Ok(app.context.journal.chain_at(position)?.map(|chain| chain.to_string()).unwrap_or_default())
-}
-
-/// Of our own making: letters, digits and `-` (CWE-73), so that no system finds anything special in it.
-fn file_name(inventory: &Inventory, jobs: &[JobId], head: &ReportHead, format: Format) -> String {
-    let day = |at: Timestamp| {
-        let at = jiff::Timestamp::from_second(at.as_secs()).unwrap_or_default();
-        head.time_zone.to_datetime(at).strftime("%Y%m%d").to_string()
-    };
-    let of = job_names(inventory, jobs);
-    let plain: String = of.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).take(60).collect();
-    let plain = plain.trim_matches('-');
-    let dash = if plain.is_empty() { "" } else { "-" };
-    let last = Timestamp::from_millis(head.range.end.as_millis() - 1);
-    format!("network-stats{dash}{plain}-{}-{}.{}", day(head.range.start), day(last), format.name())
 }

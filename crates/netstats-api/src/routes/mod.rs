@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod docs;
 pub(crate) mod export;
+pub(crate) mod exports;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod logging;

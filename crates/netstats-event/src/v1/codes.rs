@@ -2,8 +2,9 @@
 
 use super::Meaning;
 use crate::{
-    AddressFamily, BandwidthDirection, BandwidthEngine, ClockSource, DnsTransport, FailReason, ManagedBy, Metric,
-    MissReason, ObserverOutages, ProbeKind, Role, SuppressReason, TracerouteProtocol, Transport,
+    AddressFamily, BandwidthDirection, BandwidthEngine, ClockSource, DnsTransport, ExportFormat, ExportOutcome,
+    FailReason, ManagedBy, Metric, MissReason, ObserverOutages, ProbeKind, Role, SuppressReason, TracerouteProtocol,
+    Transport,
 };
 
 /// An enum whose variants have numbers on disk.
@@ -41,6 +42,8 @@ codes! {
     BandwidthDirection { Both = 0, Down = 1, Up = 2 }
     ManagedBy { User = 0, Config = 1 }
     ObserverOutages { Excluded = 0, Up = 1, Down = 2 }
+    ExportFormat { Xlsx = 0, Csv = 1, Json = 2, JsonLines = 3, Parquet = 4, Pack = 5 }
+    ExportOutcome { Done = 0, Failed = 1, Cancelled = 2 }
     Role { Viewer = 0, Operator = 1, Admin = 2 }
     ClockSource { Kernel = 0, KernelReceive = 1, User = 2 }
     Transport { IcmpDatagram = 0, IcmpRaw = 1, IcmpHelper = 2, Udp = 3, Tcp = 4 }

@@ -5,13 +5,15 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::account::{AnnotationSpecV1, MaintenanceSpecV1};
 use super::codes::Code;
 use super::common::MetaV1;
+use super::export::ExportSpecV1;
 use super::options::OptionsV1;
 use super::{Meaning, Wire};
 use crate::{
     AnnotationAdded, AnnotationChanged, AnnotationId, AnnotationRemoved, ConfigApplied, DestinationAdded,
-    DestinationChanged, DestinationId, DestinationRemoved, DestinationSpec, JobAdded, JobChanged, JobId, JobRemoved,
-    JobSpec, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved,
-    ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan,
+    DestinationChanged, DestinationId, DestinationRemoved, DestinationSpec, ExportId, ExportJobCreated,
+    ExportJobDeleted, ExportJobUpdated, JobAdded, JobChanged, JobId, JobRemoved, JobSpec, JobStarted, JobStopped,
+    MaintenanceAdded, MaintenanceChanged, MaintenanceId, MaintenanceRemoved, ManagedBy, Metric, Timestamp, WeeklyHours,
+    WeeklySpan,
 };
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -160,6 +162,8 @@ with_spec! {
     AnnotationChangedV1, AnnotationChanged, AnnotationId, AnnotationSpecV1;
     MaintenanceV1, MaintenanceAdded, MaintenanceId, MaintenanceSpecV1;
     MaintenanceChangedV1, MaintenanceChanged, MaintenanceId, MaintenanceSpecV1;
+    ExportJobV1, ExportJobCreated, ExportId, ExportSpecV1;
+    ExportJobUpdatedV1, ExportJobUpdated, ExportId, ExportSpecV1;
 }
 
 /// Kinds that name an id and nothing else.
@@ -192,6 +196,7 @@ id_only! {
     JobStoppedV1, JobStopped, job, JobId;
     AnnotationRemovedV1, AnnotationRemoved, id, AnnotationId;
     MaintenanceRemovedV1, MaintenanceRemoved, id, MaintenanceId;
+    ExportJobDeletedV1, ExportJobDeleted, id, ExportId;
 }
 
 #[derive(Archive, Serialize, Deserialize)]

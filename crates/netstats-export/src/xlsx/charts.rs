@@ -9,7 +9,7 @@ use rust_xlsxwriter::{
     ConditionalFormat3ColorScale, Worksheet, XlsxError,
 };
 
-use super::looks::{Looks, PALETTE, begin, serial, set_up_print, text};
+use super::looks::{Looks, PALETTE, begin, line, serial, set_up_print, text};
 use crate::limits::{MAX_CHART_SERIES, MAX_HEATMAPS};
 use crate::report::{DestinationReport, Report};
 
@@ -23,7 +23,7 @@ pub(super) struct SeriesPlace {
 const CHART_WIDTH: u32 = 1_100;
 const CHART_HEIGHT: u32 = 420;
 
-fn line(place: usize, dashed: bool) -> ChartFormat {
+fn stroke(place: usize, dashed: bool) -> ChartFormat {
     let mut line = ChartLine::new();
     line.set_color(Color::RGB(PALETTE[place % PALETTE.len()])).set_width(if dashed { 0.75 } else { 1.75 });
     if dashed {
@@ -57,7 +57,7 @@ pub(super) fn response_time(
         report.destinations.iter().filter(|(_, destination)| !destination.buckets.is_empty()).collect();
     let names: Vec<String> = with_rtts
         .iter()
-        .flat_map(|(_, destination)| [text(&destination.name), format!("{} p95", text(&destination.name))])
+        .flat_map(|(_, destination)| [line(&destination.name), format!("{} p95", line(&destination.name))])
         .collect();
     let headers: Vec<(&str, f64)> =
         std::iter::once(("From", 24.0)).chain(names.iter().map(|name| (name.as_str(), 14.0))).collect();
@@ -98,7 +98,7 @@ pub(super) fn response_time(
                     .set_name(("Response time", first_row - 1, column))
                     .set_categories(("Response time", first_row, 0, last_row, 0))
                     .set_values(("Response time", first_row, column, last_row, column))
-                    .set_format(&mut line(place, dashed));
+                    .set_format(&mut stroke(place, dashed));
             }
         }
         places.insert(**id, SeriesPlace { first_row, last_row, median_column });
@@ -120,7 +120,7 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
         "Slots with at least one reply, in percent of the conclusive ones, by day of {}. The chart shows the first {MAX_CHART_SERIES} destinations.",
         report.head.time_zone_name
     );
-    let names: Vec<String> = report.destinations.values().map(|destination| text(&destination.name)).collect();
+    let names: Vec<String> = report.destinations.values().map(|destination| line(&destination.name)).collect();
     let headers: Vec<(&str, f64)> =
         std::iter::once(("Day", 14.0)).chain(names.iter().map(|name| (name.as_str(), 16.0))).collect();
     let first_row = begin(sheet, "Success rate", &note, &headers, looks)?;
@@ -171,7 +171,7 @@ pub(super) fn distribution(sheet: &mut Worksheet, report: &Report, looks: &Looks
         let last = ends.iter().position(|end| *end > u64::from(largest)).unwrap_or(ends.len() - 1);
         ends[first..=last].to_vec()
     }
-    let names: Vec<String> = report.destinations.values().map(|destination| text(&destination.name)).collect();
+    let names: Vec<String> = report.destinations.values().map(|destination| line(&destination.name)).collect();
     let headers: Vec<(&str, f64)> =
         std::iter::once(("Up to ms", 12.0)).chain(names.iter().map(|name| (name.as_str(), 16.0))).collect();
     let note = "Round trips by size: each line counts those below its limit and not below the one before.";
@@ -226,10 +226,10 @@ pub(super) fn heatmap(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
     for column in 1..=24 {
         sheet.set_column_width(column, 8)?;
     }
-    set_up_print(sheet, None)?;
+    set_up_print(sheet, None, 0.0)?;
     let mut row = 3;
     for destination in report.destinations.values().filter(|d| !d.week.is_empty()).take(MAX_HEATMAPS) {
-        sheet.write_string_with_format(row, 0, text(&destination.name), &looks.header)?;
+        sheet.write_string_with_format(row, 0, line(&destination.name), &looks.header)?;
         for hour in 0..24_u16 {
             sheet.write_string_with_format(row, 1 + hour, format!("{hour:02}:00"), &looks.header)?;
         }

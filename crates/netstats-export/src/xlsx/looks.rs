@@ -67,10 +67,17 @@ impl Looks {
     }
 }
 
-/// Landscape, one page wide, repeated header rows, page numbers.
-pub(super) fn set_up_print(sheet: &mut Worksheet, header_row: Option<u32>) -> Result<(), XlsxError> {
-    sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
+/// Landscape, as many pages wide as it takes to be read, repeated header row and first column, page numbers. `width` is
+/// that of the columns, in characters.
+pub(super) fn set_up_print(sheet: &mut Worksheet, header_row: Option<u32>, width: f64) -> Result<(), XlsxError> {
+    const CHARS_OF_A_PAGE: f64 = 190.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded before")]
+    let pages = (width / CHARS_OF_A_PAGE).ceil().clamp(1.0, 40.0) as u16;
+    sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(pages, 0);
     sheet.set_footer("&L&A&CPage &P of &N&R&D");
+    if pages > 1 {
+        sheet.set_repeat_columns(0, 0)?;
+    }
     if let Some(row) = header_row {
         sheet.set_repeat_rows(row, row)?;
     }
@@ -96,7 +103,8 @@ pub(super) fn begin(
         sheet.set_row_height(HEADER_ROW, 32)?;
         sheet.set_freeze_panes(HEADER_ROW + 1, 1)?;
     }
-    set_up_print(sheet, (!headers.is_empty()).then_some(HEADER_ROW))?;
+    let width = headers.iter().map(|(_, width)| width).sum();
+    set_up_print(sheet, (!headers.is_empty()).then_some(HEADER_ROW), width)?;
     Ok(HEADER_ROW + 1)
 }
 
@@ -106,6 +114,11 @@ pub(super) fn serial(zone: &TimeZone, at: Timestamp) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of the years up to 2262 are far below 2^53")]
     let days = local_ms as f64 / 86_400_000.0;
     days + 25_569.0
+}
+
+/// A name or a sentence on one line, whatever is in it.
+pub(super) fn line(of: &str) -> String {
+    text(&of.split(char::is_whitespace).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
 /// Text as Excel takes it: at most 32,767 characters (UTF-16), without the control characters that XML forbids.

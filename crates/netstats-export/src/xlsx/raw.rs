@@ -1,17 +1,23 @@
 //! Raw data: one row a (slot, destination, metric), as many sheets as it takes, in constant memory.
+//!
+//! What is small is an Excel table. The writer needs all rows of a table in memory, so the first rows wait until it is
+//! known whether more come: then they go into a sheet that is written as it grows, with a frozen header and a filter.
 
 use jiff::tz::TimeZone;
-use netstats_event::Metric;
+use netstats_series::Row;
 use rust_xlsxwriter::{Table, TableColumn, Workbook, Worksheet, XlsxError};
 
 use super::looks::{Looks, serial, set_up_print, text};
-use crate::column::{Cell, Column, Line, columns_for};
+use crate::column::{Cell, Column};
 use crate::limits::{MAX_SHEET_ROWS, MAX_TABLE_CELLS};
+use crate::names::Names;
 
-/// The raw sheet being written.
-pub(super) struct RawSheet {
+/// The raw data being written.
+pub(super) struct RawSheets {
     columns: Vec<&'static Column>,
     zone: TimeZone,
+    /// Rows that wait; none once they are too many for a table.
+    waiting: Option<Vec<Row>>,
     /// Index of the current sheet in the workbook.
     sheet: usize,
     sheets: u32,
@@ -19,68 +25,114 @@ pub(super) struct RawSheet {
     row: u32,
 }
 
-impl RawSheet {
-    pub(super) fn open(
-        workbook: &mut Workbook,
-        metrics: &[Metric],
-        zone: TimeZone,
-        looks: &Looks,
-    ) -> Result<Self, XlsxError> {
-        let mut raw = Self { columns: columns_for(metrics), zone, sheet: 0, sheets: 0, row: 0 };
-        raw.next_sheet(workbook, looks)?;
-        Ok(raw)
+impl RawSheets {
+    pub(super) fn new(columns: Vec<&'static Column>, zone: TimeZone) -> Self {
+        Self { columns, zone, waiting: Some(Vec::new()), sheet: 0, sheets: 0, row: 0 }
     }
 
-    fn next_sheet(&mut self, workbook: &mut Workbook, looks: &Looks) -> Result<(), XlsxError> {
-        self.sheet = workbook.worksheets().len();
-        self.sheets += 1;
-        let sheet = workbook.add_worksheet_with_constant_memory()?;
-        let name = if self.sheets == 1 { "Raw data".to_owned() } else { format!("Raw data {}", self.sheets) };
-        sheet.set_name(name)?;
-        for (column, about) in (0..).zip(&self.columns) {
-            sheet.set_column_width(column, f64::from(about.width) + 2.0)?;
+    pub(super) fn write(
+        &mut self,
+        workbook: &mut Workbook,
+        row: &Row,
+        names: &Names,
+        looks: &Looks,
+    ) -> Result<(), XlsxError> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.push(row.clone());
+            let cells = waiting.len().saturating_mul(self.columns.len());
+            if cells > MAX_TABLE_CELLS as usize {
+                let rows = self.waiting.take().unwrap_or_default();
+                self.next_sheet(workbook, looks)?;
+                return rows.iter().try_for_each(|row| self.append(workbook, row, names, looks));
+            }
+            return Ok(());
         }
-        sheet.set_freeze_panes(1, 0)?;
-        set_up_print(sheet, Some(0))?;
-        for (column, about) in (0..).zip(&self.columns) {
-            sheet.write_string_with_format(0, column, about.name, &looks.header)?;
+        self.append(workbook, row, names, looks)
+    }
+
+    pub(super) fn finish(&mut self, workbook: &mut Workbook, names: &Names, looks: &Looks) -> Result<(), XlsxError> {
+        let Some(rows) = self.waiting.take() else { return self.close_sheet(workbook) };
+        let sheet = workbook.add_worksheet();
+        begin(sheet, "Raw data", &self.columns, looks)?;
+        for (at, row) in (1..).zip(&rows) {
+            write_row(sheet, at, &self.columns, row, names, &self.zone, looks)?;
         }
-        self.row = 1;
+        let last_row = u32::try_from(rows.len()).unwrap_or(MAX_SHEET_ROWS - 1);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let column = |about: &&Column| TableColumn::new().set_header(about.name).set_header_format(&looks.header);
+        let columns: Vec<_> = self.columns.iter().map(column).collect();
+        let table = Table::new().set_columns(&columns).set_name("RawData");
+        sheet.add_table(0, 0, last_row, last(&self.columns), &table)?;
         Ok(())
     }
 
-    pub(super) fn write(&mut self, workbook: &mut Workbook, line: &Line<'_>, looks: &Looks) -> Result<(), XlsxError> {
+    fn append(&mut self, workbook: &mut Workbook, row: &Row, names: &Names, looks: &Looks) -> Result<(), XlsxError> {
         if self.row == MAX_SHEET_ROWS {
             self.close_sheet(workbook)?;
             self.next_sheet(workbook, looks)?;
         }
         let sheet = workbook.worksheet_from_index(self.sheet)?;
-        for (column, about) in (0..).zip(&self.columns) {
-            let format = looks.of(about.look);
-            write_cell(sheet, self.row, column, (about.value)(line), &self.zone, format)?;
-        }
+        write_row(sheet, self.row, &self.columns, row, names, &self.zone, looks)?;
         self.row += 1;
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, workbook: &mut Workbook) -> Result<(), XlsxError> {
-        self.close_sheet(workbook)
+    fn next_sheet(&mut self, workbook: &mut Workbook, looks: &Looks) -> Result<(), XlsxError> {
+        self.sheet = workbook.worksheets().len();
+        self.sheets += 1;
+        let name = if self.sheets == 1 { "Raw data".to_owned() } else { format!("Raw data {}", self.sheets) };
+        let sheet = workbook.add_worksheet_with_constant_memory()?;
+        begin(sheet, &name, &self.columns, looks)?;
+        self.row = 1;
+        Ok(())
     }
 
     fn close_sheet(&mut self, workbook: &mut Workbook) -> Result<(), XlsxError> {
-        let last_column = u16::try_from(self.columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
         let sheet = workbook.worksheet_from_index(self.sheet)?;
-        let has_rows = self.row > 1;
-        let cells = u64::from(self.row) * u64::from(last_column);
-        if has_rows && cells <= u64::from(MAX_TABLE_CELLS) {
-            let columns: Vec<_> = self.columns.iter().map(|about| TableColumn::new().set_header(about.name)).collect();
-            let table = Table::new().set_columns(&columns).set_name(format!("RawData{}", self.sheets));
-            sheet.add_table(0, 0, self.row - 1, last_column, &table)?;
-        } else {
-            sheet.autofilter(0, 0, self.row - 1, last_column)?;
-        }
+        sheet.autofilter(0, 0, self.row - 1, last(&self.columns))?;
         Ok(())
     }
+}
+
+fn last(columns: &[&'static Column]) -> u16 {
+    u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX)
+}
+
+/// As wide as its values and its name with the filter's arrow.
+fn width(about: &Column) -> f64 {
+    let name = u16::try_from(about.name.len()).unwrap_or(u16::MAX);
+    f64::from(u16::from(about.width).max(name.saturating_add(2))) + 2.0
+}
+
+fn begin(sheet: &mut Worksheet, name: &str, columns: &[&'static Column], looks: &Looks) -> Result<(), XlsxError> {
+    sheet.set_name(name)?;
+    for (column, about) in (0..).zip(columns) {
+        sheet.set_column_width(column, width(about))?;
+    }
+    sheet.set_freeze_panes(1, 0)?;
+    set_up_print(sheet, Some(0), columns.iter().map(|about| width(about)).sum())?;
+    for (column, about) in (0..).zip(columns) {
+        sheet.write_string_with_format(0, column, about.name, &looks.header)?;
+    }
+    Ok(())
+}
+
+fn write_row(
+    sheet: &mut Worksheet,
+    at: u32,
+    columns: &[&'static Column],
+    row: &Row,
+    names: &Names,
+    zone: &TimeZone,
+    looks: &Looks,
+) -> Result<(), XlsxError> {
+    let line = names.line(row);
+    for (column, about) in (0..).zip(columns) {
+        write_cell(sheet, at, column, (about.value)(&line), zone, looks.of(about.look))?;
+    }
+    Ok(())
 }
 
 fn write_cell(

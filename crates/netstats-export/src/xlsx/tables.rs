@@ -9,7 +9,7 @@ use rust_xlsxwriter::{
 };
 
 use super::charts::SeriesPlace;
-use super::looks::{Looks, PALETTE, begin, serial, set_up_print, text};
+use super::looks::{Looks, PALETTE, begin, line, serial, set_up_print, text};
 use crate::names::Names;
 use crate::report::{DestinationReport, Report};
 
@@ -68,7 +68,13 @@ impl Figures {
 }
 
 /// Writes a number, or leaves the cell empty.
-fn number(sheet: &mut Worksheet, row: u32, column: u16, value: Option<f64>, format: &Format) -> Result<(), XlsxError> {
+pub(super) fn number(
+    sheet: &mut Worksheet,
+    row: u32,
+    column: u16,
+    value: Option<f64>,
+    format: &Format,
+) -> Result<(), XlsxError> {
     if let Some(value) = value.filter(|value| value.is_finite()) {
         sheet.write_number_with_format(row, column, value, format)?;
     }
@@ -76,7 +82,7 @@ fn number(sheet: &mut Worksheet, row: u32, column: u16, value: Option<f64>, form
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Excel has no larger integers")]
-const fn whole(count: u64) -> Option<f64> {
+pub(super) const fn whole(count: u64) -> Option<f64> {
     Some(count as f64)
 }
 
@@ -91,6 +97,9 @@ fn range_in_words(report: &Report) -> String {
     };
     format!("{} to {} ({})", minute(head.range.start), minute(head.range.end), head.time_zone_name)
 }
+
+/// By which method availability is accounted for here.
+const METHOD: &str = "Availability here counts slots: those with at least one reply, of those that said anything. Maintenance counts like any other time.";
 
 /// What, when, the verdict, and a line for each destination.
 pub(super) fn summary(
@@ -111,20 +120,21 @@ pub(super) fn summary(
         ("Outages", 9.0),
         ("Median over time", 26.0),
     ];
-    sheet.write_string_with_format(0, 0, text(&report.head.title), &looks.title)?;
+    sheet.write_string_with_format(0, 0, line(&report.head.title), &looks.title)?;
     sheet.write_string_with_format(
         1,
         0,
-        text(&format!("{}. {}", range_in_words(report), report.head.scope)),
+        line(&format!("{}. {}", range_in_words(report), report.head.scope)),
         &looks.note,
     )?;
-    set_up_print(sheet, None)?;
+    set_up_print(sheet, None, 0.0)?;
     let mut row = 3;
     for sentence in verdict(report) {
-        sheet.write_string(row, 0, text(&sentence))?;
+        sheet.write_string(row, 0, line(&sentence))?;
         row += 1;
     }
-    row += 1;
+    sheet.write_string_with_format(row, 0, METHOD, &looks.note)?;
+    row += 2;
     for (column, (name, width)) in (0..).zip(HEADERS) {
         sheet.write_string_with_format(row, column, name, &looks.header)?;
         sheet.set_column_width(column, width)?;
@@ -133,8 +143,8 @@ pub(super) fn summary(
     for (place, (id, destination)) in report.destinations.iter().enumerate() {
         row += 1;
         let figures = Figures::of(destination);
-        sheet.write_string(row, 0, text(&destination.name))?;
-        sheet.write_string(row, 1, text(&destination.host))?;
+        sheet.write_string(row, 0, line(&destination.name))?;
+        sheet.write_string(row, 1, line(&destination.host))?;
         number(sheet, row, 2, whole(destination.loss.sent), &looks.count)?;
         number(sheet, row, 3, figures.loss, &looks.percent)?;
         number(sheet, row, 4, figures.median, &looks.millis)?;
@@ -180,7 +190,9 @@ fn verdict(report: &Report) -> Vec<String> {
     }
     let pinged: Vec<_> = report.destinations.values().filter(|d| d.loss.sent > 0).collect();
     if pinged.is_empty() {
-        return vec!["No pings were sent in this range; see the raw data for other measurements.".to_owned()];
+        let mut sentences = vec!["No pings were sent in this range.".to_owned()];
+        sentences.extend(super::others::verdict(report));
+        return sentences;
     }
     let all = pinged.iter().fold(Loss::default(), |sum, destination| sum.plus(destination.loss));
     let mut sentences = Vec::new();
@@ -225,6 +237,7 @@ fn verdict(report: &Report) -> Vec<String> {
             "{inconclusive} slots say nothing about a destination, because our own side failed; they count for nothing."
         ));
     }
+    sentences.extend(super::others::verdict(report));
     sentences
 }
 
@@ -262,7 +275,7 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
     for (row, destination) in (first..).zip(report.destinations.values()) {
         let figures = Figures::of(destination);
         let (slots, loss) = (destination.slots, destination.loss);
-        sheet.write_string(row, 0, text(&destination.name))?;
+        sheet.write_string(row, 0, line(&destination.name))?;
         let values = [
             (whole(loss.sent), &looks.count),
             (whole(loss.lost), &looks.count),
@@ -311,7 +324,7 @@ pub(super) fn outages(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
     let zone = &report.head.time_zone;
     for destination in report.destinations.values() {
         for outage in &destination.outages {
-            sheet.write_string(row, 0, text(&destination.name))?;
+            sheet.write_string(row, 0, line(&destination.name))?;
             let ended = outage.to.unwrap_or(report.head.range.end);
             number(sheet, row, 1, outage.last_good.map(|at| serial(zone, at)), &looks.time)?;
             number(sheet, row, 2, Some(serial(zone, outage.from)), &looks.time)?;
@@ -348,7 +361,7 @@ pub(super) fn paths(sheet: &mut Worksheet, report: &Report, names: &Names, looks
     let mut row = begin(sheet, "Paths", note, &HEADERS, looks)?;
     let zone = &report.head.time_zone;
     for path in &report.paths {
-        sheet.write_string(row, 0, text(names.destination(path.destination).0))?;
+        sheet.write_string(row, 0, line(names.destination(path.destination).0))?;
         number(sheet, row, 1, Some(serial(zone, path.first)), &looks.time)?;
         number(sheet, row, 2, Some(serial(zone, path.last)), &looks.time)?;
         number(sheet, row, 3, whole(path.seen), &looks.count)?;
@@ -387,7 +400,7 @@ pub(super) fn about(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Re
     sheet.write_string_with_format(0, 0, "About this report", &looks.title)?;
     sheet.set_column_width(0, 24)?;
     sheet.set_column_width(1, 110)?;
-    set_up_print(sheet, None)?;
+    set_up_print(sheet, None, 0.0)?;
     for (row, (label, fact)) in (2..).zip(facts) {
         sheet.write_string_with_format(row, 0, label, &looks.label)?;
         sheet.write_string_with_format(row, 1, text(&fact), &looks.wrapped)?;

@@ -101,6 +101,7 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         listen: shape.server.listen.clone(),
         server: shape.server.clone(),
         data_dir: shape.data_dir.clone(),
+        exports_dir: shape.exports_dir.clone(),
         log_level: shape.log_level.clone(),
         log: shape.log.clone(),
         managed: entries("", &shape.destinations, &shape.jobs, ManagedBy::Config)?,

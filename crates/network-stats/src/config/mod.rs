@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) server: shape::Server,
     /// Where data goes.
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where export jobs leave their files.
+    pub(crate) exports_dir: Option<PathBuf>,
     /// What is logged.
     pub(crate) log_level: Option<String>,
     /// How it is logged, and where.

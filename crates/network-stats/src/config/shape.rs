@@ -12,6 +12,7 @@ use super::unit::{Size, Span};
 pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) exports_dir: Option<PathBuf>,
     pub(crate) log_level: Option<String>,
     pub(crate) log: Log,
     pub(crate) limits: Limits,

@@ -36,6 +36,7 @@ pub(crate) fn run(mut decided: Decided, data_dir: Option<&Path>, days: u32, seed
     let folder = data_dir.map_or_else(|| temporary.as_ref().map(|it| it.0.clone()).unwrap_or_default(), Path::to_owned);
     decided.config = config::demo()?;
     decided.config_file = None;
+    decided.exports_dir = folder.join("exports");
     decided.data_dir = folder;
     let outcome = make(&decided, days, seed).and_then(|world| {
         let probes = probes::all(&Arc::new(world));

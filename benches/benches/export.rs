@@ -1,0 +1,134 @@
+//! Files of many rows: minutely bursts of ten from a hundred destinations, seeded, written to a file or to nowhere.
+//! Prints rows a second and the most memory that was in RAM; `benches/xlsx_vs_python.py` runs it beside Python's writers.
+//!
+//! `cargo bench -p netstats-bench --bench export -- FORMAT [FILE]`, with FORMAT as of the API, and FILE left out for
+//! `/dev/null`; `NETSTATS_ROWS` (1,000,000) says how many rows, of twelve columns.
+
+#![allow(missing_docs, clippy::print_stdout, reason = "a program that prints figures")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures with the clock")]
+
+use std::fs::File;
+use std::io;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+use netstats_event::{
+    ClockSource, DestinationId, Echo, Envelope, JobId, Metric, PingMeasured, Position, Rtt, SampleFlags, SampleHead,
+    Timestamp, Transport,
+};
+use netstats_export::{Export, Format, Names, ReportHead, columns_named};
+
+const START: i64 = 1_790_000_000_000;
+const MINUTE: i64 = 60_000;
+const DESTINATIONS: u64 = 100;
+const PORTION: u64 = 4_096;
+const COLUMNS: [&str; 12] = [
+    "timestamp",
+    "position",
+    "job",
+    "destination",
+    "status",
+    "response_time_ms",
+    "min_ms",
+    "mean_ms",
+    "max_ms",
+    "jitter_ms",
+    "packet_loss_percent",
+    "packets_sent",
+];
+
+fn burst(number: u64, random: &mut u64) -> Envelope {
+    let mut below = |most: u32| {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from(*random >> 33).unwrap_or(0) % most
+    };
+    let mut echo = || match below(200) {
+        0 => Echo::Lost,
+        _ => Echo::Reply(Rtt::from_micros(10_000 + below(3_000))),
+    };
+    let minute = i64::try_from(number / DESTINATIONS).unwrap_or(0);
+    let event = PingMeasured {
+        head: SampleHead {
+            job: JobId(1),
+            destination: DestinationId(u32::try_from(number % DESTINATIONS).unwrap_or(0) + 1),
+            slot_at: Timestamp::from_millis(START + minute * MINUTE),
+            lateness_us: 40,
+            flags: SampleFlags::default(),
+        },
+        address: [192, 0, 2, 1].into(),
+        transport: Transport::IcmpRaw,
+        clock: ClockSource::Kernel,
+        payload_bytes: 56,
+        spacing_ms: 200,
+        timeout_ms: 2_000,
+        echoes: (0..10).map(|_| echo()).collect(),
+        ttl: Some(57),
+        duplicates: 0,
+        reordered: 0,
+        bad_replies: 0,
+    };
+    Envelope { position: Position(number + 1), recorded_at: Timestamp::from_millis(START), event: event.into() }
+}
+
+fn export(format: Format, rows: u64) -> Export {
+    let mut names = Names::default();
+    names.add_job(JobId(1), "office");
+    for id in 1..=u32::try_from(DESTINATIONS).unwrap_or(0) {
+        names.add_destination(DestinationId(id), &format!("destination {id}"), "192.0.2.1");
+    }
+    let end = START + i64::try_from(rows / DESTINATIONS + 1).unwrap_or(0) * MINUTE;
+    Export {
+        format,
+        head: ReportHead {
+            title: "Network quality".to_owned(),
+            scope: "all".to_owned(),
+            range: Timestamp::from_millis(START)..Timestamp::from_millis(end),
+            time_zone: TimeZone::UTC,
+            time_zone_name: "UTC".to_owned(),
+            generated_at: Timestamp::from_millis(end),
+            generator: "bench".to_owned(),
+            position: Position(rows),
+            chain: String::new(),
+        },
+        names,
+        metrics: vec![Metric::Ping],
+        columns: columns_named(COLUMNS).expect("columns that there are"),
+    }
+}
+
+/// The most memory of this process that was in RAM; Linux says it in a file.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? / 1_024)
+}
+
+fn main() -> io::Result<()> {
+    // cargo bench adds --bench.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let name = arguments.next().unwrap_or_else(|| "csv".to_owned());
+    let format = Format::from_name(&name).ok_or_else(|| io::Error::other(format!("there is no format {name}")))?;
+    let rows: u64 = std::env::var("NETSTATS_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let out = match arguments.next() {
+        Some(path) => File::create(path)?,
+        None => File::options().write(true).open("/dev/null")?,
+    };
+    // The events are made beforehand where only the writing is to be measured; a portion of them comes again and again.
+    let mut random = 7;
+    let is_workbook = format == Format::Xlsx;
+    let same: Vec<Envelope> = (0..PORTION).map(|number| burst(number, &mut random)).collect();
+    let portions = (0..rows.div_ceil(PORTION)).map(|portion| {
+        let numbers = portion * PORTION..((portion + 1) * PORTION).min(rows);
+        if is_workbook {
+            return Ok(numbers.map(|number| burst(number, &mut random)).collect());
+        }
+        Ok(same[..usize::try_from(numbers.end - numbers.start).unwrap_or(0)].to_vec())
+    });
+    let begin = Instant::now();
+    let written = export(format, rows).write(portions, None, out)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let rate = written as f64 / seconds;
+    println!("{name}: {written} rows x {} in {seconds:.2} s, {rate:.0} rows/s, {:?} MiB", COLUMNS.len(), peak_mib());
+    Ok(())
+}
