@@ -54,7 +54,7 @@ impl Capture {
             if seen >= trips {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
         let _ = command("kill").args(["-INT", &self.child.id().to_string()]).output();
         let _ = self.child.wait();

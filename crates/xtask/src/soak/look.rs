@@ -80,6 +80,11 @@ impl Row {
         self.looks += 1;
     }
 
+    /// The process was looked at in that minute.
+    pub(super) fn has_looks(&self) -> bool {
+        self.looks > 0
+    }
+
     pub(super) fn line(&self, minute: usize) -> String {
         let Look { rss_mib, files, threads, journals_mib, disk_mib } = self.most;
         let faults: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
