@@ -11,6 +11,10 @@ pub(crate) fn now() -> Instant {
 
 /// Nanoseconds of the clock that the kernel stamps packets with.
 #[expect(clippy::disallowed_methods, reason = "kernel time stamps are wall time; steps are looked for and flagged")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "of the Linux engine, which times with the kernel's stamps")
+)]
 pub(crate) fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -55,6 +55,10 @@ impl Flight {
     }
 
     /// The kernel says when it left. A stamp from before it was handed over is not this packet's.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "of the Linux engine, which times with the kernel's stamps")
+    )]
     pub(crate) fn stamped(&mut self, index: u16, at: i64) {
         if let Some(packet) = self.packets.get_mut(usize::from(index))
             && at >= packet.before
@@ -157,6 +161,10 @@ impl Flight {
     }
 
     /// The longest round trip so far, in nanoseconds.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "of the Linux engine, which times with the kernel's stamps")
+    )]
     pub(crate) fn longest(&self) -> Option<i64> {
         self.spans().max()
     }

@@ -34,6 +34,7 @@ pub struct TracerouteProbe {
 /// A trace by UDP or TCP.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceAsk {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "traces by UDP and TCP are Linux's alone"))]
     pub(crate) target: SocketAddr,
     /// The time to live of each packet, in order of sending.
     pub(crate) ttls: Vec<u8>,

@@ -12,6 +12,13 @@ const OPEN_PING: &str = "echo 'net.ipv4.ping_group_range=0 2147483647' | sudo te
 /// Files and sockets besides the server's connections: the stores' files, probes' sockets.
 const OTHER_FILES: u64 = 512;
 
+/// Where the system is told how names resolve.
+const RESOLVER: &str = if cfg!(windows) {
+    "look at the name servers of the network adapter, and at System32\\drivers\\etc\\hosts"
+} else {
+    "look at /etc/hosts and /etc/nsswitch.conf"
+};
+
 /// File systems of other machines.
 const NETWORK: [&str; 14] = [
     "nfs",
@@ -66,7 +73,7 @@ pub(super) fn space(free: u64, floor: u64) -> Finding {
         return Finding::advice(
             check,
             found,
-            "make room soon: a destination pinged each minute takes some 8 MB a year",
+            "make room soon: a destination pinged each minute takes some 11 MB a year",
         );
     }
     Finding::fine(check, found)
@@ -131,9 +138,7 @@ pub(super) fn gateway(gateway: Option<IpAddr>) -> Finding {
 pub(super) fn resolver(servers: Option<usize>, localhost: bool) -> Finding {
     let check = "dns";
     match (servers, localhost) {
-        (_, false) => {
-            Finding::advice(check, "not even `localhost` resolves", "look at /etc/hosts and /etc/nsswitch.conf")
-        }
+        (_, false) => Finding::advice(check, "not even `localhost` resolves", RESOLVER),
         (Some(0), true) => Finding::advice(
             check,
             "no name server is set: destinations by name cannot be measured",
@@ -152,7 +157,10 @@ pub(super) fn rights(path: &Path, mode: Option<u32>) -> Finding {
             format!("others can read {} (mode {mode:03o})", path.display()),
             format!("chmod 700 '{}'; a start does so if nothing else is in it", path.display()),
         ),
-        _ => Finding::fine("data rights", "only its owner can read it"),
+        Some(_) => Finding::fine("data rights", "only its owner can read it"),
+        None => {
+            Finding::fine("data rights", "access lists are not looked at: the service's installation closes the folder")
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use windows::{file_system, is_clock_synchronised, open_files, ping_gr
 
 /// Who may ping without privileges, and whether this process is one of them (Linux).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux asks for it"))]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has such a range"))]
 pub(crate) struct PingGroups {
     /// The range of groups, as the kernel gives it.
     pub(crate) range: (u32, u32),
