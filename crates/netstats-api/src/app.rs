@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) exporter: Exporter,
     pub(crate) exports_place: Option<Place>,
     pub(crate) scrapes: Arc<Semaphore>,
+    pub(crate) tests: Semaphore,
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) bodies: Bodies,
     pub(crate) names: Names,
     pub(crate) landmarks: Landmarks,
@@ -49,6 +51,8 @@ impl App {
             exporter: Exporter::default(),
             exports_place,
             scrapes: Arc::new(Semaphore::new(1)),
+            tests: Semaphore::new(crate::limits::TESTS_AT_ONCE),
+            streams: Arc::new(Semaphore::new(crate::limits::STREAMS)),
             bodies: Bodies::default(),
             names: Names::default(),
             landmarks: Landmarks::default(),
@@ -86,8 +90,8 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::jobs::JobList;
     use crate::routes::range::Analysis;
     use crate::routes::{
-        access, accounting, analytics, audit, bulk, config, destinations, docs, export, exports, health, jobs, logging,
-        metrics, outages, patterns, prometheus, remarks, series, what_if,
+        access, accounting, analytics, audit, bulk, config, destinations, docs, export, exports, health, jobs, live,
+        live_test, logging, metrics, outages, patterns, prom_api, prometheus, pull, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -99,6 +103,10 @@ pub(crate) fn table() -> Table<App> {
             .gives_other(crate::exposition::TEXT),
         route(Method::GET, "/api/openapi.json", docs::openapi)
             .says("server", "This document")
+            .for_everybody()
+            .gives::<openapi::Document>(),
+        route(Method::GET, "/api/asyncapi.json", docs::asyncapi)
+            .says("server", "The protocol of /ws, as an AsyncAPI document")
             .for_everybody()
             .gives::<openapi::Document>(),
         route(Method::GET, "/api/destinations", destinations::list)
@@ -302,6 +310,10 @@ pub(crate) fn table() -> Table<App> {
     routes.extend(exports::routes());
     routes.extend(what_if::routes());
     routes.extend(patterns::routes());
+    routes.extend(live_test::routes());
+    routes.extend(live::routes());
+    routes.extend(pull::routes());
+    routes.extend(prom_api::routes());
     Table::new(routes, crate::assets::find)
 }
 

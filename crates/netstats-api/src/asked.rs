@@ -45,14 +45,19 @@ impl Asked {
 
     /// The answer with a `Link` to the page after `cursor`: the same question, from where this page ended.
     pub(crate) fn with_next(&self, reply: Reply, cursor: impl std::fmt::Display) -> Reply {
+        self.with_link(reply, "cursor", &cursor.to_string())
+    }
+
+    /// The answer with a `Link` to the same question where one parameter has another value.
+    pub(crate) fn with_link(&self, reply: Reply, changed: &str, to: &str) -> Reply {
         let mut address = format!("<{}?", self.path);
-        for (name, value) in self.query.pairs().filter(|(name, _)| *name != "cursor") {
+        for (name, value) in self.query.pairs().filter(|(name, _)| *name != changed) {
             address.push_str(&crate::path::encode(name));
             address.push('=');
             address.push_str(&crate::path::encode(value));
             address.push('&');
         }
-        match HeaderValue::from_str(&format!("{address}cursor={cursor}>; rel=\"next\"")) {
+        match HeaderValue::from_str(&format!("{address}{changed}={to}>; rel=\"next\"")) {
             Ok(link) => reply.header(LINK, link),
             Err(_) => reply,
         }

@@ -37,6 +37,7 @@ impl From<Rejection> for Problem {
             RejectionKind::Invalid => Self::invalid(no.message),
             RejectionKind::Conflict => Self::new(hyper::StatusCode::CONFLICT, "conflict", no.message),
             RejectionKind::NotFound => Self::not_found(no.message),
+            RejectionKind::Denied => Self::new(hyper::StatusCode::FORBIDDEN, "target-denied", no.message),
         };
         problem.field = no.field;
         problem.accepted = no.accepted;

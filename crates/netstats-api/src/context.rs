@@ -1,10 +1,12 @@
 //! What the door is given: views to read, a journal to write to, and hooks into what it must not know.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use netstats_broadcast::Broadcaster;
-use netstats_event::Timestamp;
+use netstats_event::{Event, ProbeKind, ProbeOptions, SampleHead, Timestamp};
 use netstats_export::SigningKey;
 use netstats_inventory::{InventoryHandle, Policy};
 use netstats_log::Journal;
@@ -37,6 +39,34 @@ pub trait LogLevel: Send + Sync {
 /// Looks at the collector and the machine; quick.
 pub type ReportHook = Arc<dyn Fn() -> Report + Send + Sync>;
 
+/// Probes once, now; its error is a rate that would be passed, in words.
+pub type ProbeHook =
+    Arc<dyn Fn(ProbeAsk) -> Pin<Box<dyn Future<Output = Result<Probed, String>> + Send>> + Send + Sync>;
+
+/// What to probe.
+#[derive(Clone, Debug)]
+pub struct ProbeAsk {
+    /// For the event's head.
+    pub head: SampleHead,
+    /// Name or address.
+    pub host: String,
+    /// The destination's port.
+    pub port: Option<u16>,
+    /// Which probe.
+    pub probe: ProbeKind,
+    /// How.
+    pub options: ProbeOptions,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// The event that a slot of a job would have ended in.
+    pub event: Event,
+    /// All addresses of the name.
+    pub answers: Vec<IpAddr>,
+}
+
 /// Everything the door needs. `ApiContext::new` has the parts that have no default; the others are fields.
 #[derive(Clone)]
 pub struct ApiContext {
@@ -60,6 +90,8 @@ pub struct ApiContext {
     pub reload: Option<ReloadHook>,
     /// The diagnostic log; none where it cannot be changed.
     pub log_level: Option<Arc<dyn LogLevel>>,
+    /// Runs one probe; none where there are no probes.
+    pub probe: Option<ProbeHook>,
     /// Collector and machine.
     pub report: ReportHook,
     /// Limits of the server.
@@ -105,6 +137,7 @@ impl ApiContext {
             policy: Arc::new(Policy::default),
             reload: None,
             log_level: None,
+            probe: None,
             report: Arc::new(Report::default),
             limits: Limits::default(),
             allowed_hosts: Vec::new(),

@@ -44,6 +44,8 @@ pub(crate) enum ParamKind {
     Zone,
     /// Texts with commas between them.
     List,
+    /// A text that may be given several times.
+    Many,
 }
 
 pub(crate) const fn param(name: &'static str, kind: ParamKind, says: &'static str) -> Param {

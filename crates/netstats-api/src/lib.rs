@@ -30,6 +30,7 @@ mod encoding;
 mod error;
 mod exports;
 mod exposition;
+mod feed;
 mod finish;
 mod gate;
 mod guard;
@@ -42,6 +43,7 @@ mod openapi;
 mod path;
 mod playback;
 mod problem;
+mod promql;
 mod protocol;
 mod repeat;
 mod reply;
@@ -59,8 +61,8 @@ mod who;
 
 pub use api::{Api, routes};
 pub use context::{
-    ApiContext, Clock, CollectorReport, LogLevel, PrivilegesReport, ProblemReport, ReloadHook, ReloadRefused, Reloaded,
-    Report, ReportHook,
+    ApiContext, Clock, CollectorReport, LogLevel, PrivilegesReport, ProbeAsk, ProbeHook, Probed, ProblemReport,
+    ReloadHook, ReloadRefused, Reloaded, Report, ReportHook,
 };
 pub use error::Error;
 pub use json::update_text;

@@ -129,6 +129,24 @@ pub(crate) const MAX_TRAIL_LOOK: usize = 10_000;
 pub(crate) const MAX_TRAIL_PAGE: usize = 1_000;
 /// From one look at the certificate's files to the next.
 pub(crate) const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
+/// Steps of one question in PromQL: as Prometheus.
+pub(crate) const MAX_PROM_STEPS: usize = 11_000;
+/// Series that one selector may find.
+pub(crate) const MAX_PROM_SERIES: usize = 2_000;
+/// Figures that one selector may give: series times steps.
+pub(crate) const MAX_PROM_FIGURES: usize = 1_000_000;
+/// Lines of one page of `GET /api/export/stream` (`limit` is held to it).
+pub(crate) const MAX_PULLED: usize = 10_000;
+/// Bytes from which on such a page ends.
+pub(crate) const MAX_PULL_BYTES: usize = 8 * 1024 * 1024;
+/// Events that one such page looks through.
+pub(crate) const MAX_PULL_LOOK: u64 = 100_000;
+/// Streams of `GET /api/stream` (503 past it): they hold a connection each, and others must get in.
+pub(crate) const STREAMS: usize = 128;
+/// Tests by hand (`POST /api/test`) at the same time (429 past it).
+pub(crate) const TESTS_AT_ONCE: usize = 8;
+/// How long one may take (504 past it); below the handler's time.
+pub(crate) const TEST_TIME: Duration = Duration::from_secs(20);
 /// Files made at the same time; further ones wait for their turn within the handler's time.
 pub(crate) const EXPORTS_AT_ONCE: usize = 2;
 /// Events of an export in memory at a time.

@@ -24,7 +24,7 @@ use crate::problem::ProblemJson;
 use crate::route::{Route, Table};
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("health", "How the product does"),
     ("destinations", "What is measured"),
     ("jobs", "What to measure, how often, when"),
@@ -36,6 +36,7 @@ const TAGS: [(&str, &str); 14] = [
     ("maintenance", "Planned windows"),
     ("accounting", "How availability is accounted for"),
     ("live", "What happens now"),
+    ("prometheus", "The same figures for clients of Prometheus, as Grafana"),
     ("audit", "Who changed what, and taking it back"),
     ("access", "Users, sessions and API tokens"),
     ("server", "The config file, and this document"),
@@ -250,7 +251,7 @@ fn param_schema(param: &Param) -> Schema {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     Schema::Object(
         match param.kind {
-            ParamKind::Text | ParamKind::List => text(),
+            ParamKind::Text | ParamKind::List | ParamKind::Many => text(),
             ParamKind::Word(words) => text().enum_values(Some(words.iter().copied())),
             ParamKind::Flag => text().enum_values(Some(["true", "false"])),
             ParamKind::Whole(least, most) => {

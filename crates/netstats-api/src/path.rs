@@ -134,7 +134,8 @@ impl Query {
                     crate::nearest::hint(problem.accepted(accepted), name, names)
                 });
             };
-            if self.pairs[..i].iter().any(|(before, _)| before == name) {
+            let may_repeat = matches!(param.kind, ParamKind::Many);
+            if !may_repeat && self.pairs[..i].iter().any(|(before, _)| before == name) {
                 return Err(
                     Problem::invalid(format!("the query parameter {name:?} is given twice")).field(name.clone())
                 );
@@ -146,6 +147,17 @@ impl Query {
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Every value of a parameter that may be given several times.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs().filter(move |(given, _)| *given == name).map(|(_, value)| value)
+    }
+
+    /// Both together.
+    pub(crate) fn and(mut self, mut other: Self) -> Self {
+        self.pairs.append(&mut other.pairs);
+        self
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

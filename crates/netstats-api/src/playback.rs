@@ -5,14 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netstats_broadcast::{Filter, replay};
 use netstats_event::{Position, Timestamp};
-use netstats_inventory::Inventory;
-use netstats_log::ReadLimit;
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::command::blocking;
+use crate::feed::Walk;
 use crate::json::update_text;
 use crate::problem::Problem;
 use crate::protocol::{PlayAsk, Speed, Wanted};
@@ -26,14 +24,11 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Playback {
     pub(crate) id: String,
     wanted: Wanted,
-    /// Everything wanted up to here was read.
-    past: Position,
+    walk: Walk,
     to: Position,
     pub(crate) speed: Speed,
     follow: bool,
     pub(crate) is_paused: bool,
-    /// As of `past`.
-    inventory: Arc<Inventory>,
     waiting: VecDeque<Frame>,
     /// An update of this recorded time was due at this moment.
     anchor: Option<(Instant, Timestamp)>,
@@ -83,19 +78,18 @@ impl Playback {
                 .field("to")
                 .accepted(format!("a position from {from} to {head}, or a time after `from`")));
         }
-        let inventory = {
+        let walk = {
             let app = app.clone();
-            blocking(move || app.context.inventory.as_of(&*app.context.journal, from)).await??
+            blocking(move || Walk::after(&app, from)).await??
         };
         Ok(Self {
             id,
             wanted,
-            past: from,
+            walk,
             to,
             speed,
             follow,
             is_paused: false,
-            inventory,
             waiting: VecDeque::new(),
             anchor: None,
             sent: from,
@@ -136,7 +130,7 @@ impl Playback {
     /// Reads on, if nothing waits; gives back how it ended, if it has.
     pub(crate) async fn fill(&mut self, app: &Arc<App>) -> Result<Option<Over>, Problem> {
         while self.waiting.is_empty() {
-            if self.past >= self.to {
+            if self.walk.past >= self.to {
                 return Ok(Some(Over {
                     id: self.id.clone(),
                     wanted: self.wanted.clone(),
@@ -145,26 +139,17 @@ impl Playback {
                 }));
             }
             let (app, wanted) = (app.clone(), self.wanted.clone());
-            let (past, to, mut inventory) = (self.past, self.to, self.inventory.clone());
+            let (to, mut walk) = (self.to, self.walk.clone());
             let read = blocking(move || -> Result<_, Problem> {
-                let limit = ReadLimit { records: BATCH, ..ReadLimit::default() };
-                // All of them: config events make the names that the others are told with.
-                let (updates, looked_at) = replay(&*app.context.journal, &Filter::default(), past, to, limit)?;
                 let mut frames = VecDeque::new();
-                for update in updates {
-                    let envelope = &update.envelope;
-                    if envelope.event.family() == Some(netstats_event::Family::Config) {
-                        Arc::make_mut(&mut inventory).apply(envelope);
-                    }
-                    if wanted.wants(&envelope.event, &inventory) {
-                        let text = update_text(envelope, &inventory);
-                        let (position, recorded_at) = (envelope.position, envelope.recorded_at);
-                        frames.push_back(Frame { position, recorded_at, text });
-                    }
-                }
-                Ok((frames, inventory, if looked_at == past { to } else { looked_at }))
+                walk.read(&app, &wanted, to, BATCH, |envelope, inventory| {
+                    let text = update_text(envelope, inventory);
+                    let (position, recorded_at) = (envelope.position, envelope.recorded_at);
+                    frames.push_back(Frame { position, recorded_at, text });
+                })?;
+                Ok((frames, walk))
             });
-            (self.waiting, self.inventory, self.past) = read.await??;
+            (self.waiting, self.walk) = read.await??;
         }
         Ok(None)
     }
@@ -202,12 +187,11 @@ mod tests {
         Playback {
             id: "x".to_owned(),
             wanted: Wanted::default(),
-            past: Position(9),
+            walk: Walk::begin(),
             to: Position(9),
             speed,
             follow: false,
             is_paused: false,
-            inventory: Arc::default(),
             waiting: frames.collect(),
             anchor: None,
             sent: Position::START,

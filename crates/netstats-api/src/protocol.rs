@@ -14,6 +14,9 @@ use crate::moment::position_at;
 use crate::path::Query;
 use crate::problem::Problem;
 
+/// The protocol as an AsyncAPI 3.0 document.
+pub(crate) const ASYNCAPI: &str = include_str!("asyncapi.json");
+
 /// What a client may say.
 #[derive(Debug)]
 pub(crate) enum Op {
@@ -159,8 +162,10 @@ pub(crate) fn read(text: &str, inventory: &Inventory) -> Result<Op, (Problem, Op
 /// Characters of a subscription's id.
 const MAX_ID_CHARS: usize = 64;
 
+/// Values of `op`.
+const OPS: [&str; 6] = ["subscribe", "unsubscribe", "replay", "pause", "resume", "ping"];
+
 fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
-    const OPS: [&str; 6] = ["subscribe", "unsubscribe", "replay", "pause", "resume", "ping"];
     let mut fields = Fields::of(json, "")?;
     let op = fields
         .word("op", &OPS, |word| OPS.iter().find(|op| **op == word).copied())?
@@ -189,12 +194,7 @@ fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
         }
         _ => {}
     }
-    let destinations =
-        ids(&mut fields, "destinations", |text| Ok(crate::routes::destinations::find(inventory, text)?.id))?;
-    let jobs = ids(&mut fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
-    let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
-    let (families, kinds) = read_kinds(&mut fields)?;
-    let wanted = Wanted { filter: Filter { destinations, jobs, families, kinds }, tags, shows_access: false };
+    let wanted = read_wanted(&mut fields, inventory)?;
     if op == "replay" {
         let accepted = "a position, or a time";
         let from = read_moment(&mut fields, "from")?.ok_or_else(|| fields.refuse("from", "is missing", accepted))?;
@@ -208,6 +208,29 @@ fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
     let snapshot = fields.flag("snapshot")?.unwrap_or(false);
     fields.done()?;
     Ok(Op::Subscribe(Ask { id, wanted, from, snapshot }))
+}
+
+/// What narrows the updates.
+fn read_wanted(fields: &mut Fields<'_>, inventory: &Inventory) -> Result<Wanted, Problem> {
+    let destinations = ids(fields, "destinations", |text| Ok(crate::routes::destinations::find(inventory, text)?.id))?;
+    let jobs = ids(fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
+    let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
+    let (families, kinds) = read_kinds(fields)?;
+    Ok(Wanted { filter: Filter { destinations, jobs, families, kinds }, tags, shows_access: false })
+}
+
+/// The same in a query string, with commas.
+pub(crate) fn wanted_of(query: &Query, inventory: &Inventory) -> Result<Wanted, Problem> {
+    let lists = query.pairs().filter(|(name, _)| LISTS.contains(name));
+    let json = Json::Object(lists.map(|(name, value)| (name.to_owned(), list(value))).collect());
+    read_wanted(&mut Fields::of(&json, "")?, inventory)
+}
+
+/// Parameters that narrow the updates.
+const LISTS: [&str; 4] = ["destinations", "jobs", "tags", "kinds"];
+
+fn list(value: &str) -> Json {
+    Json::List(value.split(',').map(|text| Json::Text(text.trim().to_owned())).collect())
 }
 
 /// A position as a number, or as digits in a text; any other text is a time.
@@ -244,7 +267,6 @@ fn read_speed(fields: &mut Fields<'_>) -> Result<Option<Speed>, Problem> {
 /// The replay that the address of a WebSocket asks for: `/ws?replay_from=...&to=...&speed=...&follow=true`, and what
 /// narrows it, with commas. None without a query.
 pub(crate) fn read_query(query: &Query, inventory: &Inventory) -> Result<Option<PlayAsk>, Problem> {
-    const LISTS: [&str; 4] = ["destinations", "jobs", "tags", "kinds"];
     let mut entries = vec![("op".to_owned(), Json::Text("replay".to_owned()))];
     for (i, (name, value)) in query.pairs().enumerate() {
         if query.pairs().take(i).any(|(before, _)| before == name) {
@@ -258,9 +280,7 @@ pub(crate) fn read_query(query: &Query, inventory: &Inventory) -> Result<Option<
                     return Err(Problem::invalid(format!("follow is {value:?}")).field(name).accepted("true, false"));
                 }
             }),
-            name if LISTS.contains(&name) => {
-                Json::List(value.split(',').map(|text| Json::Text(text.trim().to_owned())).collect())
-            }
+            name if LISTS.contains(&name) => list(value),
             _ => Json::Text(value.to_owned()),
         };
         entries.push((if name == "replay_from" { "from" } else { name }.to_owned(), value));
@@ -381,11 +401,126 @@ pub(crate) enum Say<'a> {
     },
 }
 
+impl Say<'_> {
+    /// Its `type`.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::Subscribed { .. } => "subscribed",
+            Self::Unsubscribed { .. } => "unsubscribed",
+            Self::Replaying { .. } => "replaying",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::Replayed { .. } => "replayed",
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Pong { .. } => "pong",
+            Self::Lagged { .. } => "lagged",
+            Self::Reset { .. } => "reset",
+            Self::Error { .. } => "error",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use netstats_event::{DestinationId, JobId};
+    use serde_json::Value;
 
     use super::*;
+
+    fn document() -> Value {
+        serde_json::from_str(ASYNCAPI).unwrap()
+    }
+
+    /// The documented messages of one direction: type, and schema of the payload.
+    fn documented(direction: &str) -> BTreeMap<String, Value> {
+        let document = document();
+        let listed = document["operations"][direction]["messages"].as_array().unwrap().iter();
+        let channel = |reference: &Value| {
+            let pointer = reference["$ref"].as_str().unwrap().strip_prefix('#').unwrap();
+            let second = document.pointer(pointer).unwrap()["$ref"].as_str().unwrap().strip_prefix('#').unwrap();
+            let message = document.pointer(second).unwrap().clone();
+            (message["name"].as_str().unwrap().to_owned(), message)
+        };
+        listed.map(channel).collect()
+    }
+
+    fn keys(json: &Value) -> BTreeSet<&str> {
+        json.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_document_says_what_the_server_says() {
+        let (id, position, message) = ("a", 1, "m");
+        let said = [
+            Say::Hello { position, version: "1" },
+            Say::Subscribed { id, position },
+            Say::Unsubscribed { id },
+            Say::Replaying { id, from: 1, to: 2, speed: "1".into() },
+            Say::Paused { id, position },
+            Say::Resumed { id, position, speed: "1".into() },
+            Say::Replayed { id, position },
+            Say::Heartbeat { position },
+            Say::Pong { position },
+            Say::Lagged { missed: 1, from: 1, to: 1 },
+            Say::Reset { id, position, first: 1, message },
+            Say::Error { code: "c", message, id: Some(id), field: Some("f"), accepted: Some("a"), hint: Some("h") },
+        ];
+        let documented = documented("hear");
+        for say in &said {
+            let json = serde_json::to_value(say).unwrap();
+            assert_eq!(json["type"], say.name());
+            let payload = &documented[say.name()]["payload"];
+            assert_eq!(keys(&payload["properties"]), keys(&json), "{json}");
+            assert_eq!(payload["properties"]["type"]["const"], say.name());
+        }
+        // These two are written as texts of their own.
+        let names: BTreeSet<_> = said.iter().map(Say::name).chain(["snapshot", "update"]).collect();
+        assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+        let event = netstats_event::CollectorStopped { reason: "x".into() }.into();
+        let envelope = netstats_event::Envelope { position: Position(1), recorded_at: Timestamp::default(), event };
+        let update = serde_json::from_str(&crate::json::update_text(&envelope, &Inventory::default())).unwrap();
+        let payload = &documented["update"]["payload"];
+        assert!(keys(&payload["properties"]).is_superset(&keys(&update)), "{update}");
+        for required in payload["required"].as_array().unwrap() {
+            assert!(!update[required.as_str().unwrap()].is_null() || required.as_str().unwrap().ends_with("_id"));
+        }
+    }
+
+    #[test]
+    fn the_document_says_what_a_client_may_say() {
+        let mut inventory = Inventory::default();
+        let spec =
+            netstats_event::DestinationSpec { name: "one".into(), host: "192.0.2.1".into(), ..Default::default() };
+        let meta = netstats_event::Meta::default();
+        let job = netstats_event::JobSpec { name: "pings".into(), ..Default::default() };
+        let added: [Event; 2] = [
+            netstats_event::DestinationAdded { id: DestinationId(1), spec, meta: meta.clone() }.into(),
+            netstats_event::JobAdded { id: JobId(1), spec: job, meta }.into(),
+        ];
+        for (position, event) in (1..).map(Position).zip(added) {
+            inventory.apply(&netstats_event::Envelope { position, recorded_at: Timestamp::default(), event });
+        }
+        let documented = documented("say");
+        assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), OPS.into());
+        for (op, message) in &documented {
+            let example = &message["examples"][0]["payload"];
+            let properties = &message["payload"]["properties"];
+            assert_eq!(keys(properties), keys(example), "the example of {op} has every field");
+            read(&example.to_string(), &inventory).unwrap_or_else(|(problem, _)| panic!("{op}: {}", problem.detail));
+            let mut odd = example.clone();
+            odd["odd"] = 1.into();
+            assert!(read(&odd.to_string(), &inventory).is_err(), "{op} takes a field that is not documented");
+            for field in keys(example) {
+                let mut without = example.clone();
+                without.as_object_mut().unwrap().remove(field);
+                let is_required = message["payload"]["required"].as_array().unwrap().iter().any(|name| *name == field);
+                assert_eq!(read(&without.to_string(), &inventory).is_err(), is_required, "{op} without {field}");
+            }
+        }
+    }
 
     #[test]
     fn a_union_lets_through_what_any_of_its_filters_wants() {

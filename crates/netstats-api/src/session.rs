@@ -9,7 +9,6 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use netstats_broadcast::{Delivery, JOIN_DISTANCE, Subscription, Update, replay};
 use netstats_event::{Position, Role};
-use netstats_inventory::Inventory;
 use netstats_log::ReadLimit;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -20,8 +19,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::app::App;
 use crate::command::blocking;
-use crate::json::update_text;
-use crate::names::Names;
+use crate::feed;
 use crate::playback::Playback;
 use crate::problem::Problem;
 use crate::protocol::{Ask, Op, PlayAsk, Say, Speed, Wanted, read, union};
@@ -277,18 +275,10 @@ impl Session {
         }
         let mut past = from;
         if let Some(from) = from {
-            let (first, head) = (self.app.context.journal.first(), self.app.context.journal.head().last);
-            let why = if from.next() < first {
-                Some("what came after that position is not kept any more: load everything again")
-            } else if from.0 > head {
-                Some("that position is not in this log: load everything again")
-            } else {
-                None
-            };
-            if let Some(message) = why {
+            let app = self.app.clone();
+            if let Some(reset) = feed::reset(&app, &id, from) {
                 past = None;
-                let position = self.app.context.broadcaster.position().0;
-                self.say(&Say::Reset { id: &id, position, first: first.0, message }).await?;
+                self.say(&reset).await?;
             }
         }
         // The bulk of the past first: the live queue would overflow meanwhile.
@@ -349,10 +339,7 @@ impl Session {
             return Err(End::Close(CloseCode::Error, "the log cannot be read"));
         };
         for update in updates {
-            let inventory = self.names(&update).await?;
-            if wanted.wants(&update.envelope.event, &inventory) {
-                self.send_update(&update).await?;
-            }
+            self.send_update(&update, Some(wanted)).await?;
         }
         self.flush().await?;
         // At the tail nothing more comes of it.
@@ -384,9 +371,7 @@ impl Session {
         match delivery {
             Delivery::Update(update) => {
                 self.position = update.envelope.position;
-                let inventory = self.names(&update).await?;
-                let is_wanted = self.subscriptions.iter().any(|(_, w)| w.wants(&update.envelope.event, &inventory));
-                if is_wanted { self.send_update(&update).await } else { Ok(()) }
+                self.send_update(&update, None).await
             }
             Delivery::Lagged(lag) => {
                 self.position = lag.to;
@@ -395,21 +380,16 @@ impl Session {
         }
     }
 
-    /// Destinations and jobs as of an update: its text and its tags are the same for everybody, live or replayed.
-    async fn names(&mut self, update: &Update) -> Result<Arc<Inventory>, End> {
-        let has_tags = self.subscriptions.iter().any(|(_, wanted)| !wanted.tags.is_empty());
-        if update.text().is_some() && !has_tags {
-            // Nobody will look into it.
-            return Ok(self.app.context.inventory.current());
+    /// An update, if this one or, without one, any of the subscriptions wants it.
+    async fn send_update(&mut self, update: &Arc<Update>, one: Option<&Wanted>) -> Result<(), End> {
+        let text = match one {
+            Some(wanted) => feed::text_for(&self.app, update, std::iter::once(wanted)).await,
+            None => feed::text_for(&self.app, update, self.subscriptions.iter().map(|(_, wanted)| wanted)).await,
+        };
+        match text.map_err(|_| End::Close(CloseCode::Error, "the log cannot be read"))? {
+            Some(text) => self.send(text.to_string()).await,
+            None => Ok(()),
         }
-        let names = Names::at(&self.app, update.envelope.position).await;
-        names.map_err(|_| End::Close(CloseCode::Error, "the log cannot be read"))
-    }
-
-    async fn send_update(&mut self, update: &Arc<Update>) -> Result<(), End> {
-        let inventory = self.names(update).await?;
-        let text = update.encoded(|envelope| update_text(envelope, &inventory)).to_string();
-        self.send(text).await
     }
 
     /// Ping and heartbeat: the client sees how far it is, and proxies see life.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
@@ -17,6 +18,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS: usize = 4;
 
 type Chunk = io::Result<Bytes>;
+
+/// The client is gone, or takes nothing any more.
+#[derive(Debug)]
+pub(crate) struct Gone;
 
 /// A body in the making, to be taken once.
 #[derive(Clone, Debug)]
@@ -37,10 +42,41 @@ impl Stream {
         Self(Arc::new(Mutex::new(Some(from))))
     }
 
+    /// What `feed` hands on, as it comes, on a task: for what waits most of the time. A client that leaves a chunk unread
+    /// for `limit` is given up. Its end is the body's end.
+    pub(crate) fn fed_by<F>(limit: Duration, feed: impl FnOnce(Feeder) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Gone>> + Send + 'static,
+    {
+        let (to, from) = mpsc::channel(CHUNKS);
+        let feeding = feed(Feeder { to, limit });
+        tokio::spawn(async move {
+            let _ = feeding.await;
+        });
+        Self(Arc::new(Mutex::new(Some(from))))
+    }
+
     /// The body for hyper. `pulse` keeps the connection from counting as idle until all is sent.
     pub(crate) fn into_body(self, pulse: Arc<Pulse>) -> StreamBody {
         let from = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         StreamBody { from, pulse }
+    }
+}
+
+/// Where a body is handed on to, chunk by chunk.
+pub(crate) struct Feeder {
+    to: mpsc::Sender<Chunk>,
+    limit: Duration,
+}
+
+impl Feeder {
+    pub(crate) async fn feed(&self, chunk: Bytes) -> Result<(), Gone> {
+        self.to.send_timeout(Ok(chunk), self.limit).await.map_err(|_| Gone)
+    }
+
+    /// Ends when the client goes.
+    pub(crate) async fn gone(&self) {
+        self.to.closed().await;
     }
 }
 

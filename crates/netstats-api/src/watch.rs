@@ -1,26 +1,34 @@
 //! The other end of `/ws`, for the command line: reads what a server says.
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::Error;
 
 /// Hands each text of `ws://{authority}/ws?{query}` to `each`, until it returns false or the server has said all, and
-/// sends the server what comes out of `said`. `stream` is connected to that server.
+/// sends the server what comes out of `said`. `stream` is connected to that server; `token` lets in.
 ///
 /// # Errors
 /// The server refuses (with its own words), or the connection breaks.
 pub async fn watch(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     authority: &str,
+    token: Option<&str>,
     query: &str,
     mut said: UnboundedReceiver<String>,
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), Error> {
-    let connected = client_async(format!("ws://{authority}/ws?{query}"), stream).await;
+    let told = |error: SocketError| Error::Watch(in_words(&error));
+    let mut request = format!("ws://{authority}/ws?{query}").into_client_request().map_err(told)?;
+    if let Some(value) = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok()) {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    let connected = client_async(request, stream).await;
     let (mut socket, _) = connected.map_err(|error| Error::Watch(in_words(&error)))?;
     loop {
         let message = tokio::select! {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::limits::STOP_WITHIN;
 use crate::run::{Loop, Shared};
-use crate::{Status, recorder};
+use crate::{Meter, Status, recorder};
 
 /// How the collector is set up.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct CollectorConfig {
     pub version: String,
     /// Finds the default gateway, to tell our own network's outages from the destinations'; none: it is not watched.
     pub gateway: Option<fn() -> Option<std::net::IpAddr>>,
+    /// Counts what is sent against the rates; none: no limit.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// Why the collector did not start.

@@ -23,6 +23,7 @@ mod clock;
 mod collector;
 pub mod limits;
 mod load;
+mod meter;
 mod platform;
 mod recorder;
 mod resume;
@@ -35,4 +36,5 @@ mod status;
 mod uplink;
 
 pub use collector::{Collector, CollectorConfig, StartError};
+pub use meter::{Meter, RatesHook};
 pub use status::Status;

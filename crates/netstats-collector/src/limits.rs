@@ -38,6 +38,10 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub const MAX_READ_BACK: usize = 65_536;
 /// Skipped slots of one reason in a row are recorded together for at most this time.
 pub const COALESCE: Duration = Duration::from_secs(30);
+/// Hosts whose packets are counted; one more waits until another was left alone for a while.
+pub const MAX_METERED: usize = 65_536;
+/// Rates are averages over this time: so much of a rate may leave at once.
+pub const RATE_OVER: Duration = Duration::from_secs(60);
 /// Lateness figures kept for the status.
 pub const LATENESS_SAMPLES: usize = 4_096;
 

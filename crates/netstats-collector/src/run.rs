@@ -25,7 +25,7 @@ use crate::resume::{LastRun, read_back};
 use crate::route::Routes;
 use crate::schedule::{Due, Key, Schedule, SlotId};
 use crate::uplink::Uplink;
-use crate::{CollectorConfig, StartError, Status, platform};
+use crate::{CollectorConfig, Meter, StartError, Status, platform};
 
 /// What the handle sees of the loop.
 #[derive(Default)]
@@ -110,6 +110,7 @@ pub(crate) struct Loop {
     routes: Routes,
     load: OwnLoad,
     uplink: Arc<Uplink>,
+    meter: Option<Arc<Meter>>,
     watch: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -146,6 +147,7 @@ impl Loop {
             last_run,
             routes: Routes::default(),
             uplink,
+            meter: config.meter,
             watch: None,
         })
     }
@@ -270,6 +272,15 @@ impl Loop {
             let report = Report::failed(FailReason::BadOptions, detail);
             return self.outcome(run, Done { report, began: now(), is_uplink_down: false });
         };
+        let taken = self
+            .meter
+            .as_ref()
+            .map_or(Ok(()), |meter| meter.take(&destination.spec.host, key.probe, &job.spec.options, now()));
+        if let Err(why) = taken {
+            let report =
+                Report::failed(FailReason::Denied, format!("{} is not probed now: {why}", destination.spec.host));
+            return self.outcome(run, Done { report, began: now(), is_uplink_down: false });
+        }
         if key.probe == ProbeKind::Bandwidth {
             let budget = &job.spec.options.bandwidth;
             if !self.load.allows(key.job, slot_at, budget.max_run_bytes, budget.max_day_bytes) {

@@ -8,7 +8,11 @@ use netstats_event::{
     JobId, JobSpec, MaintenanceId, MaintenanceSpec, SessionId, Timestamp, TokenId, TokenSpec, UserId, UserSpec,
 };
 
-use crate::limits::{DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S};
+use crate::limits::{
+    DEFAULT_MAX_DESTINATIONS, DEFAULT_MAX_JOBS, DEFAULT_MIN_INTERVAL_S, DEFAULT_PACKETS_PER_S,
+    DEFAULT_TARGET_PACKETS_PER_S,
+};
+use crate::target::TargetPolicy;
 use crate::undo::Undo;
 
 /// A wish. Whoever carries it out owns nothing by it: `managed_by` in a spec is set by `decide`.
@@ -200,6 +204,26 @@ pub struct Policy {
     pub max_destinations: usize,
     /// Jobs at most.
     pub max_jobs: usize,
+    /// Who may be probed.
+    pub targets: TargetPolicy,
+    /// How much may be sent.
+    pub rates: Rates,
+}
+
+/// How much may be sent, averaged over a minute: a burst of that many may leave at once. What does not fit is not sent,
+/// and recorded as denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Packets a second, all probes together.
+    pub packets_per_s: u32,
+    /// Packets a second to one host.
+    pub target_packets_per_s: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { packets_per_s: DEFAULT_PACKETS_PER_S, target_packets_per_s: DEFAULT_TARGET_PACKETS_PER_S }
+    }
 }
 
 impl Default for Policy {
@@ -208,6 +232,8 @@ impl Default for Policy {
             min_interval_s: DEFAULT_MIN_INTERVAL_S,
             max_destinations: DEFAULT_MAX_DESTINATIONS,
             max_jobs: DEFAULT_MAX_JOBS,
+            targets: TargetPolicy::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -221,6 +247,8 @@ pub enum RejectionKind {
     Conflict,
     /// What it is about is not there (404).
     NotFound,
+    /// The target policy does not allow it (403).
+    Denied,
 }
 
 /// A no: what is wrong, where, what is accepted, what to do.

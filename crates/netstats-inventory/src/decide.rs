@@ -12,6 +12,7 @@ use crate::command::{Command, DesiredJob, DesiredState, Policy, Rejection, Rejec
 use crate::export;
 use crate::limits::MAX_IMPORT;
 use crate::model::{Destination, Inventory, Job, name_key};
+use crate::target;
 use crate::validate::{self, did_you_mean};
 
 /// Decides a command on a state: the events that carry it out, in order; none if there is nothing to change. After
@@ -35,7 +36,7 @@ pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy)
         Command::AddDestination(spec) => Some(add_destination(state, spec, ManagedBy::User, meta, policy)?),
         Command::ChangeDestination { id, spec } => {
             let old = users_destination(state, id)?;
-            change_destination(state, old, spec, ManagedBy::User, meta)?
+            change_destination(state, old, spec, ManagedBy::User, meta, policy)?
         }
         Command::RemoveDestination { id } => {
             users_destination(state, id)?;
@@ -125,6 +126,7 @@ fn add_destination(
     policy: &Policy,
 ) -> Result<Event, Rejection> {
     let spec = DestinationSpec { managed_by, ..validate::destination(spec)? };
+    target::destination(&policy.targets, &spec)?;
     if let Some(other) = state.destination_by_name(&spec.name) {
         return Err(taken("destination", &other.spec.name, other.id));
     }
@@ -141,8 +143,13 @@ fn change_destination(
     spec: DestinationSpec,
     managed_by: ManagedBy,
     meta: &Meta,
+    policy: &Policy,
 ) -> Result<Option<Event>, Rejection> {
     let spec = DestinationSpec { managed_by, ..validate::destination(spec)? };
+    // What the policy denies since can still be renamed and paused; no probe leaves for it.
+    if spec.host != old.spec.host {
+        target::destination(&policy.targets, &spec)?;
+    }
     if let Some(other) = state.destination_by_name(&spec.name)
         && other.id != old.id
     {
@@ -177,6 +184,7 @@ fn add_job(
     policy: &Policy,
 ) -> Result<Event, Rejection> {
     let spec = JobSpec { managed_by, ..validate::job(spec, state, policy)? };
+    target::job(&policy.targets, &spec, state)?;
     if let Some(other) = state.job_by_name(&spec.name) {
         return Err(taken("job", &other.spec.name, other.id));
     }
@@ -195,6 +203,7 @@ fn change_job(
     policy: &Policy,
 ) -> Result<Option<Event>, Rejection> {
     let spec = JobSpec { managed_by, ..validate::job(spec, state, policy)? };
+    target::job(&policy.targets, &spec, state)?;
     if let Some(other) = state.job_by_name(&spec.name)
         && other.id != old.id
     {
@@ -330,7 +339,7 @@ fn import(
         let event = match plan.state.destination_by_name(spec.name.trim()) {
             None => add_destination(&plan.state, spec, ManagedBy::User, meta, policy).map(Some),
             Some(old) => users_destination(&plan.state, old.id)
-                .and_then(|old| change_destination(&plan.state, old, spec, ManagedBy::User, meta)),
+                .and_then(|old| change_destination(&plan.state, old, spec, ManagedBy::User, meta, policy)),
         };
         let event = event.map_err(|no| no.under(&format!("destinations[{i}]")))?;
         event.into_iter().for_each(|event| plan.push(event));
@@ -353,7 +362,7 @@ fn put_destination(plan: &mut Plan, spec: DestinationSpec, meta: &Meta, policy: 
         None => Some(add_destination(&plan.state, spec, ManagedBy::Config, meta, policy)?),
         Some(old) => {
             let meta = takes_over(old.spec.managed_by, meta);
-            change_destination(&plan.state, old, spec, ManagedBy::Config, &meta)?
+            change_destination(&plan.state, old, spec, ManagedBy::Config, &meta, policy)?
         }
     };
     event.into_iter().for_each(|event| plan.push(event));

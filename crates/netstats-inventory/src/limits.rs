@@ -12,6 +12,11 @@ pub const MAX_INTERVAL_S: u32 = 7 * 86_400;
 pub const DEFAULT_MAX_DESTINATIONS: usize = 10_000;
 /// Jobs of one inventory, by default.
 pub const DEFAULT_MAX_JOBS: usize = 1_000;
+/// Packets a second of all probes together, averaged over a minute: the most destinations, pinged once a minute, and as
+/// much again for everything else.
+pub const DEFAULT_PACKETS_PER_S: u32 = 5_000;
+/// Packets a second to one host, averaged over a minute: several bursts of ten every second.
+pub const DEFAULT_TARGET_PACKETS_PER_S: u32 = 50;
 /// The shortest wait for an answer, in milliseconds.
 pub const MIN_TIMEOUT_MS: u32 = 10;
 /// The longest wait for an answer, in milliseconds.

@@ -99,6 +99,7 @@ fn destination_back(
     if state.destinations.len() >= policy.max_destinations {
         return Err(full("destinations", policy.max_destinations));
     }
+    crate::target::destination(&policy.targets, &old.spec)?;
     let mut events = vec![DestinationAdded { id, spec: old.spec.clone(), meta: meta.clone() }.into()];
     // The jobs that had to let go of it take it up again.
     for job in before.jobs.values().filter(|job| job.spec.destinations.contains(&id)) {
@@ -132,7 +133,9 @@ fn job_back(
     if state.jobs.len() >= policy.max_jobs {
         return Err(full("jobs", policy.max_jobs));
     }
-    Ok(vec![JobAdded { id, spec: with_present(state, &old.spec), meta: meta.clone() }.into()])
+    let spec = with_present(state, &old.spec);
+    crate::target::job(&policy.targets, &spec, state)?;
+    Ok(vec![JobAdded { id, spec, meta: meta.clone() }.into()])
 }
 
 /// Without destinations that were removed since.

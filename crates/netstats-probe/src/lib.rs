@@ -50,7 +50,7 @@ pub use icmp::{Burst, BurstResult, IcmpTransport, TransportError};
 pub use ping::PingProbe;
 pub use probe::{BoxFuture, Outcome, Probe, Report, Request};
 pub use probes::{Probes, ProbesConfig};
-pub use resolve::{Resolved, Resolver};
+pub use resolve::{Contact, Guard, Resolved, Resolver};
 pub use surge::SurgeTransport;
 pub use tcp::TcpProbe;
 pub use tls::Tls;

@@ -24,7 +24,7 @@ impl PingProbe {
 
     async fn measure(&self, request: &Request) -> Result<Report, TransportError> {
         let options = &request.options.ping;
-        let resolved = self.resolver.resolve(&request.host, options.family).await?;
+        let resolved = self.resolver.resolve(request.contact(ProbeKind::Ping, None), options.family).await?;
         let burst = burst(options, resolved.address, resolved.scope_id)?;
         let (payload_bytes, address) = (burst.payload_bytes, burst.address);
         let result = match self.icmp.burst(burst).await {

@@ -11,7 +11,7 @@ use netstats_event::{
     TcpOutcome, Timestamp,
 };
 
-use crate::TransportError;
+use crate::{Contact, TransportError};
 
 /// A boxed future, so that probes can be kept behind `dyn Probe`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -41,6 +41,11 @@ impl Request {
     #[must_use]
     pub fn to(host: &str) -> Self {
         Self { host: host.to_owned(), port: None, options: Arc::default() }
+    }
+
+    /// What a probe does with it, for the resolver.
+    pub(crate) fn contact(&self, probe: ProbeKind, port: Option<u16>) -> Contact<'_> {
+        Contact { host: &self.host, probe, port }
     }
 }
 
@@ -117,7 +122,9 @@ impl Outcome {
                 sample.outcome,
                 HttpOutcome::Expected(_) | HttpOutcome::UnexpectedStatus(_) | HttpOutcome::UnexpectedBody(_)
             ),
-            Self::Failed { reason, .. } => matches!(reason, FailReason::BadOptions | FailReason::NotPermitted),
+            Self::Failed { reason, .. } => {
+                matches!(reason, FailReason::BadOptions | FailReason::NotPermitted | FailReason::Denied)
+            }
         }
     }
 

@@ -1,23 +1,37 @@
 //! The probes of this program, opened once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use netstats_event::ProbeKind;
 
 use crate::{
-    BandwidthProbe, Capabilities, DnsProbe, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver, SurgeTransport,
-    TcpProbe, Tls, TracerouteProbe, capabilities, platform,
+    BandwidthProbe, Capabilities, DnsProbe, Guard, HttpProbe, IcmpTransport, PingProbe, Probe, Resolver,
+    SurgeTransport, TcpProbe, Tls, TracerouteProbe, capabilities, platform,
 };
 
 /// How the probes are set up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ProbesConfig {
     /// Use the portable ICMP engine even where a better one exists.
     pub portable_icmp: bool,
     /// The folder whose files hold the secrets that jobs name.
     pub secrets: Option<PathBuf>,
+    /// Says which addresses may be probed; none: all.
+    pub guard: Option<Guard>,
+}
+
+impl fmt::Debug for ProbesConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { portable_icmp, secrets, guard } = self;
+        f.debug_struct("ProbesConfig")
+            .field("portable_icmp", portable_icmp)
+            .field("secrets", secrets)
+            .field("is_guarded", &guard.is_some())
+            .finish()
+    }
 }
 
 /// All probes of this program. Cheap to clone.
@@ -31,9 +45,16 @@ impl Probes {
     /// Opens what the system allows. What it does not allow is reported by each run and by [`Self::capabilities`].
     #[must_use]
     pub fn open(config: &ProbesConfig) -> Self {
+        Self::resolving(config, Resolver::system())
+    }
+
+    /// The same, with names resolved by `resolver`.
+    #[must_use]
+    pub fn resolving(config: &ProbesConfig, resolver: Resolver) -> Self {
+        let resolver = Arc::new(resolver.guarded(config.guard.clone()));
         let own = if config.portable_icmp { None } else { platform::icmp_transport() };
         let icmp: Arc<dyn IcmpTransport> = own.unwrap_or_else(|| Arc::new(SurgeTransport::new()));
-        let (resolver, tls) = (Arc::new(Resolver::system()), Tls::default());
+        let tls = Tls::default();
         let probes = Self::of(vec![
             Arc::new(PingProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),
             Arc::new(TracerouteProbe::new(Arc::clone(&icmp), Arc::clone(&resolver))),

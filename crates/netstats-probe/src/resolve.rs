@@ -1,14 +1,19 @@
-//! Names to addresses: once per run, then pinned.
+//! Names to addresses: once per run, then pinned. Nobody gets an address here without saying what for, and the guard
+//! has its say on each: no probe talks to an address that did not pass.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::system_conf::read_system_conf;
-use netstats_event::{AddressFamily, AnswerRecord, DnsFailure, FailReason};
+use netstats_event::{AddressFamily, AnswerRecord, DnsFailure, FailReason, ProbeKind};
 use tokio::sync::OnceCell;
 
 use crate::TransportError;
@@ -33,24 +38,75 @@ struct System {
     first_server: Option<IpAddr>,
 }
 
+/// What a probe is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact<'a> {
+    /// The host as it was written: a name, or an address.
+    pub host: &'a str,
+    /// Which probe.
+    pub probe: ProbeKind,
+    /// The port whose service is asked; none where no service hears of it (ping, traces by ICMP and UDP).
+    pub port: Option<u16>,
+}
+
+/// Says whether an address may be probed; else why not.
+pub type Guard = Arc<dyn Fn(IpAddr, Contact<'_>) -> Result<(), String> + Send + Sync>;
+
 /// Resolves names through the system's servers and hosts file, without a cache of its own.
-#[derive(Debug)]
 pub struct Resolver {
     system: OnceCell<Result<System, String>>,
+    guard: Option<Guard>,
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("is_guarded", &self.guard.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Resolver {
     /// The system's resolver; its configuration is read at the first name.
     #[must_use]
     pub fn system() -> Self {
-        Self { system: OnceCell::new() }
+        Self { system: OnceCell::new(), guard: None }
     }
 
-    /// The address of a host. An address is taken as it is, with its zone (`fe80::1%eth0`).
+    /// One that asks that server alone, without a hosts file.
+    #[must_use]
+    pub fn asking(server: SocketAddr) -> Self {
+        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+        connections.iter_mut().for_each(|connection| connection.port = server.port());
+        let server = NameServerConfig::new(server.ip(), true, connections);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let mut options = ResolverOpts::default();
+        options.use_hosts_file = ResolveHosts::Never;
+        Self { system: OnceCell::new_with(Some(build(config, options))), guard: None }
+    }
+
+    /// With that guard in front of every address.
+    #[must_use]
+    pub fn guarded(self, guard: Option<Guard>) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// The address of a contact's host, passed by the guard. An address is taken as it is, with its zone
+    /// (`fe80::1%eth0`).
     ///
     /// # Errors
-    /// The name does not resolve, or has no address of that family.
-    pub async fn resolve(&self, host: &str, family: AddressFamily) -> Result<Resolved, TransportError> {
+    /// The name does not resolve, or has no address of that family; the guard denies it.
+    pub async fn resolve(&self, contact: Contact<'_>, family: AddressFamily) -> Result<Resolved, TransportError> {
+        let resolved = self.look_up(contact.host, family).await?;
+        if let Some(guard) = &self.guard {
+            let Contact { host, .. } = contact;
+            guard(resolved.address, contact).map_err(|why| {
+                let at = if resolved.answers.is_empty() { String::new() } else { format!(" ({})", resolved.address) };
+                fault(FailReason::Denied, format!("{host}{at} is not probed: {why}"))
+            })?;
+        }
+        Ok(resolved)
+    }
+
+    async fn look_up(&self, host: &str, family: AddressFamily) -> Result<Resolved, TransportError> {
         if let Some((address, scope_id)) = literal(host)? {
             if !fits(address, family) {
                 return Err(fault(FailReason::BadOptions, format!("{host} is not an address of the family asked for")));
@@ -128,8 +184,12 @@ fn fault(reason: FailReason, detail: impl Into<String>) -> TransportError {
 }
 
 fn open() -> Result<System, String> {
-    let (config, mut options) =
+    let (config, options) =
         read_system_conf().map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?;
+    build(config, options)
+}
+
+fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<System, String> {
     // A fresh answer for each run: the schedule is the cache, and a change of answer must be seen.
     options.cache_size = 0;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

@@ -26,7 +26,7 @@ impl TcpProbe {
             reason: FailReason::BadOptions,
             detail: "no port: set `options.tcp.port`, or the destination's `port`".to_owned(),
         })?;
-        let resolved = self.resolver.resolve(&request.host, options.family).await?;
+        let resolved = self.resolver.resolve(request.contact(ProbeKind::Tcp, Some(port)), options.family).await?;
         let timeout = Duration::from_millis(options.timeout_ms.into());
         let tried = connect(socket_address(&resolved, port), timeout).await;
         let outcome = match tried.attempt {

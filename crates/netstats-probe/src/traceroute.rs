@@ -68,7 +68,10 @@ impl TracerouteProbe {
 
     async fn measure(&self, request: &Request) -> Result<Report, TransportError> {
         let options = &request.options.traceroute;
-        let resolved = self.resolver.resolve(&request.host, options.family).await?;
+        // Packets of ICMP and UDP come to no service; a SYN does.
+        let is_tcp = options.protocol == TracerouteProtocol::Tcp;
+        let port = is_tcp.then(|| options.port.or(request.port).unwrap_or(TCP_PORT));
+        let resolved = self.resolver.resolve(request.contact(ProbeKind::Traceroute, port), options.family).await?;
         let (mut hops, reached, traced, protocol, duration) = match self.trace(options, request.port, &resolved).await {
             Ok((result, protocol)) => {
                 let duration = result.first_sent.map_or(Duration::ZERO, |first| clock::now().duration_since(first));

@@ -1,5 +1,6 @@
 //! Takes up the config file: at the start, and again at a reload.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) struct Applier {
     runner: Arc<Runner>,
     inventory: InventoryHandle,
     file: Option<PathBuf>,
+    place: Place,
     now: RwLock<Config>,
     log: Arc<Logging>,
     /// Why the file was not taken up when it was last read again.
@@ -36,6 +38,25 @@ pub(crate) struct Applier {
     waits: Mutex<Option<String>>,
     /// A config is taken up at a time.
     taking_up: Mutex<()>,
+}
+
+/// Where the program listens: part of the target policy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The addresses.
+    pub(crate) own: Vec<SocketAddr>,
+    /// Others can reach them.
+    pub(crate) is_far: bool,
+}
+
+impl Place {
+    /// The policy of a file here.
+    fn policy(&self, config: &Config) -> Policy {
+        let mut policy = config.policy.clone();
+        policy.targets.own.clone_from(&self.own);
+        policy.targets.local_services = config.local_services.unwrap_or(!self.is_far);
+        policy
+    }
 }
 
 /// What taking up a file did.
@@ -51,12 +72,13 @@ pub(crate) struct Applied {
 
 impl Applier {
     /// For the config that was decided on.
-    pub(crate) fn new(core: &Core, decided: &Decided, log: Arc<Logging>) -> Self {
+    pub(crate) fn new(core: &Core, decided: &Decided, log: Arc<Logging>, place: Place) -> Self {
         Self {
             journal: Arc::clone(&core.journal),
             runner: Arc::clone(&core.runner),
             inventory: core.inventory.clone(),
             file: decided.config_file.clone(),
+            place,
             now: RwLock::new(decided.config.clone()),
             log,
             refused: Mutex::new(None),
@@ -67,7 +89,7 @@ impl Applier {
 
     /// The limits on commands.
     pub(crate) fn policy(&self) -> Policy {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).policy.clone()
+        self.place.policy(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How long raw values are kept.
@@ -181,12 +203,13 @@ impl Applier {
     }
 
     fn apply_this(&self, config: &Config) -> Result<Applied> {
+        let policy = self.place.policy(config);
         for _ in 0..TRIES {
             let state = self.inventory.current();
             let (desired, left_out) = config.desired(gateway::find());
             let starts = desired.starter.is_some() && !state.starter_applied;
             let command = Command::ApplyConfig(desired);
-            let events = decide(&state, command, &Meta::by("config"), &config.policy)
+            let events = decide(&state, command, &Meta::by("config"), &policy)
                 .map_err(|no| Problem::whole(&config.file, no.to_string()))?;
             if events.is_empty() {
                 return Ok(Applied { position: state.position.0, ..Applied::default() });

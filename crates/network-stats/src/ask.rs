@@ -19,7 +19,9 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn running(decided: &Decided) -> Client {
     let announced = std::fs::read_to_string(address_file(&decided.data_dir));
     let token = std::fs::read_to_string(token_file(&decided.data_dir)).ok();
-    Client::new(&announced.unwrap_or_else(|_| format!("http://{}", decided.listen)), token)
+    let scheme = if decided.config.server.tls.is_some() { "https" } else { "http" };
+    let url = announced.unwrap_or_else(|_| format!("{scheme}://{}", decided.listen));
+    Client::new(&url, token, decided.trust.clone())
 }
 
 /// Starts a job, and resumes those of its destinations that are paused.

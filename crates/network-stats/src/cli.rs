@@ -48,6 +48,12 @@ pub(crate) struct Settings {
     /// MiB of the disk that stay free: below it nothing is written [default: a twentieth of the disk, 256 to 4096]
     #[arg(long, value_name = "MIB", env = "NETWORK_STATS_MIN_FREE_MIB", global = true)]
     pub(crate) min_free_mib: Option<u64>,
+    /// For commands that ask a product over TLS: whom to trust, as PEM [default: the certificate in the config file]
+    #[arg(long, value_name = "FILE", env = "NETWORK_STATS_CA", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// The same by the BLAKE3 digest that `cert self-signed` shows
+    #[arg(long, value_name = "HEX", env = "NETWORK_STATS_FINGERPRINT", global = true, conflicts_with = "ca")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// What to do.

@@ -2,10 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
+
+use crate::trust::Trust;
 
 /// Bytes of a reply that are read at most.
 const MAX_REPLY_BYTES: u64 = 16 * 1024 * 1024;
@@ -20,14 +25,16 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) struct Client {
     authority: String,
     token: Option<String>,
-    speaks_tls: bool,
+    /// Whom to trust; none for plain HTTP.
+    tls: Option<Trust>,
 }
 
 impl Client {
     /// For a URL such as `http://localhost:8080`.
-    pub(crate) fn new(url: &str, token: Option<String>) -> Self {
+    pub(crate) fn new(url: &str, token: Option<String>, trust: Trust) -> Self {
         let rest = url.trim_start_matches("https://").trim_start_matches("http://");
-        Self { authority: rest.trim_end_matches('/').to_owned(), token, speaks_tls: url.starts_with("https://") }
+        let tls = url.starts_with("https://").then_some(trust);
+        Self { authority: rest.trim_end_matches('/').to_owned(), token, tls }
     }
 
     /// The header that lets this command in.
@@ -37,15 +44,7 @@ impl Client {
 
     /// One request; the reply's JSON, or what the product says is wrong.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        if self.speaks_tls {
-            bail!(
-                "the product at https://{} speaks TLS, which this command does not: use its page, or its API with a token",
-                self.authority
-            );
-        }
-        let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut stream = self.open(TIMEOUT)?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let token = self.authorization();
         let request = format!(
@@ -56,7 +55,7 @@ impl Client {
         );
         stream.write_all(request.as_bytes())?;
         let mut reply = Vec::new();
-        stream.take(MAX_REPLY_BYTES).read_to_end(&mut reply)?;
+        read_all(stream, &mut reply)?;
         let (status, body) = read_reply(&reply)?;
         let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
         if (200..300).contains(&status) {
@@ -72,10 +71,8 @@ impl Client {
     /// Asks for a file and hands on what comes, piece by piece; returns its bytes. A transfer that is cut off is an
     /// error.
     pub(crate) fn download(&self, path: &str, mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<u64> {
-        let mut stream = self.connect()?;
         // A report is gathered before its first byte comes.
-        stream.set_read_timeout(Some(DOWNLOAD_TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut stream = self.open(DOWNLOAD_TIMEOUT)?;
         let token = self.authorization();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{token}Connection: close\r\n\r\n", self.authority)?;
         let mut reader = BufReader::with_capacity(64 * 1024, stream);
@@ -88,10 +85,42 @@ impl Client {
         let head = Head::read(&head)?;
         if head.status != 200 || !head.is_chunked {
             let mut body = Vec::new();
-            reader.take(MAX_REPLY_BYTES).read_to_end(&mut body)?;
+            read_all(reader, &mut body)?;
             bail!("{}", in_words(head.status, &serde_json::from_slice(&body).unwrap_or(Value::Null)));
         }
         each_chunk(&mut reader, |chunk| Ok(take(chunk)?))
+    }
+
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// How to speak TLS, and with whom; none for plain HTTP.
+    ///
+    /// # Errors
+    /// Nobody is trusted.
+    pub(crate) fn tls(&self) -> Result<Option<(Arc<ClientConfig>, ServerName<'static>)>> {
+        let Some(trust) = &self.tls else { return Ok(None) };
+        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name =
+            ServerName::try_from(host).with_context(|| format!("{:?} is no name of a server", self.authority))?;
+        Ok(Some((trust.config()?, name)))
+    }
+
+    /// A connection, over TLS if the product speaks that.
+    fn open(&self, read_timeout: Duration) -> Result<Box<dyn Wire>> {
+        let stream = self.connect()?;
+        stream.set_read_timeout(Some(read_timeout))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let Some((config, name)) = self.tls()? else { return Ok(Box::new(stream)) };
+        let mut tls = StreamOwned::new(ClientConnection::new(config, name)?, stream);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).with_context(|| {
+                format!("no TLS connection to {} that can be trusted; see --ca and --fingerprint", self.authority)
+            })?;
+        }
+        Ok(Box::new(tls))
     }
 
     pub(crate) fn connect(&self) -> Result<TcpStream> {
@@ -108,6 +137,19 @@ impl Client {
             "no product answers at http://{}: start it first, or name its data folder with --data-dir",
             self.authority
         )))
+    }
+}
+
+/// Both ways of a connection.
+trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
+/// Everything up to the end; over TLS a server may just close.
+fn read_all(from: impl Read, into: &mut Vec<u8>) -> std::io::Result<()> {
+    match from.take(MAX_REPLY_BYTES).read_to_end(into) {
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(()),
     }
 }
 

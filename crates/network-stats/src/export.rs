@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::data_dir::{DataDir, address_file};
 use crate::serve::{quiet_context, random_token};
 use crate::settings::Decided;
+use crate::trust::Trust;
 use crate::{listen, logging};
 
 /// Writes the file; nothing half is left behind.
@@ -54,7 +55,7 @@ fn offline(decided: &Decided, wanted: &ExportArgs, output: &Path) -> Result<()> 
         let _ = stopped.await;
     }));
     drop(entered);
-    let outcome = fetch(&Client::new(&url, Some(token)), wanted, output);
+    let outcome = fetch(&Client::new(&url, Some(token), Trust::Nobody), wanted, output);
     let _ = stop.send(());
     let _ = runtime.block_on(door);
     core.close();

@@ -34,6 +34,7 @@ mod service;
 mod settings;
 mod signal;
 mod supervise;
+mod trust;
 mod verify_pack;
 
 use std::io::Write;

@@ -41,8 +41,17 @@ pub(crate) fn replay(decided: &Decided, asked: &ReplayArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::from_std(stream)?;
+        let (authority, token) = (client.authority(), client.token());
         let (query, turns) = (query(asked), turns(asked.interactive));
-        netstats_api::watch(stream, client.authority(), &query, turns, each).await.context("the replay broke off")
+        let watched = match client.tls()? {
+            None => netstats_api::watch(stream, authority, token, &query, turns, each).await,
+            Some((config, name)) => {
+                let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await;
+                let stream = stream.with_context(|| format!("no TLS connection to {authority} that can be trusted"))?;
+                netstats_api::watch(stream, authority, token, &query, turns, each).await
+            }
+        };
+        watched.context("the replay broke off")
     })?;
     match refused {
         Some(error) => bail!("{}", error["message"].as_str().unwrap_or("the product refuses")),

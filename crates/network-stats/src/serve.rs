@@ -6,16 +6,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use netstats_api::{
-    Api, ApiContext, CollectorReport, Limits, PrivilegesReport, ProblemReport, ReloadRefused, Reloaded, Report, Tls,
+    Api, ApiContext, CollectorReport, Limits, PrivilegesReport, ProbeAsk, ProbeHook, Probed, ProblemReport,
+    ReloadRefused, Reloaded, Report, Tls,
 };
-use netstats_collector::{Collector, CollectorConfig};
-use netstats_event::{Timestamp, Transport};
+use netstats_collector::{Collector, CollectorConfig, Meter};
+use netstats_event::{SampleHead, Timestamp, Transport};
 use netstats_inventory::Inventory;
-use netstats_probe::{Probes, ProbesConfig};
+use netstats_probe::{Contact, Guard, Probes, ProbesConfig, Request};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::apply::{Applied, Applier};
+use crate::apply::{Applied, Applier, Place};
 use crate::ask::say;
 use crate::config::ServerLimits;
 use crate::core::Core;
@@ -49,17 +50,27 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let tls = tls(&decided)?;
     let url = listen::url(&decided.listen, &listeners, if tls.is_some() { "https" } else { "http" })?;
     let core = Core::open(&data, decided.floor)?;
-    let applier = Arc::new(Applier::new(&core, &decided, Arc::clone(&log)));
+    let place = Place {
+        own: listeners.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?,
+        is_far: decided.config.server.behind_proxy || addresses.iter().any(|address| !address.ip().is_loopback()),
+    };
+    let is_far = place.is_far;
+    let applier = Arc::new(Applier::new(&core, &decided, Arc::clone(&log), place));
     let applied = applier.apply_at_start()?;
     let lost = Arc::new(Lost::new(data.unrecorded(), Arc::clone(&core.journal)));
     lost.record();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
-    let mut collector_config = CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), gateway: None };
+    let for_rates = Arc::clone(&applier);
+    let meter = Arc::new(Meter::new(Arc::new(move || for_rates.policy().rates)));
+    let mut collector_config =
+        CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), ..CollectorConfig::default() };
     let probes = match served {
         Served::Real => {
             collector_config.gateway = Some(gateway::find);
-            Probes::open(&ProbesConfig { secrets: Some(data.secrets()), ..ProbesConfig::default() })
+            collector_config.meter = Some(Arc::clone(&meter));
+            let guard = Some(guard(&applier));
+            Probes::open(&ProbesConfig { secrets: Some(data.secrets()), guard, ..ProbesConfig::default() })
         }
         Served::Simulated(probes) => probes,
     };
@@ -80,13 +91,13 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     let retainer = Arc::new(Retainer::new(Arc::clone(&core.journal), Arc::clone(&applier)));
     let mut context = context(&core, &applier, &retainer, &collector, &probes, tls);
     context.log_level = Some(log.clone());
+    context.probe = Some(probe_hook(&probes, &meter));
     context.limits = limits(&decided.config.server.limits);
     context.allowed_hosts.clone_from(&decided.config.server.allowed_hosts);
     context.behind_proxy = decided.config.server.behind_proxy;
     context.place_token = Some(place_token.clone());
     context.exports_folder = Some(decided.exports_dir.clone());
     context.signing_key = Some(Arc::new(data.signing_key()?));
-    let is_far = context.behind_proxy || addresses.iter().any(|address| !address.ip().is_loopback());
     if is_far && core.inventory.current().access.users.is_empty() {
         let token = random_token()?;
         say("No user is known yet. From this machine, the first admin is made with this token, once:");
@@ -233,6 +244,31 @@ pub(crate) fn limits(from: &ServerLimits) -> Limits {
         subscriptions: from.subscriptions.unwrap_or(or.subscriptions),
         ..or
     }
+}
+
+/// The target policy as it is now, in front of every probe.
+fn guard(applier: &Arc<Applier>) -> Guard {
+    let applier = Arc::clone(applier);
+    Arc::new(move |address, Contact { host, probe, port }| {
+        let contact = netstats_inventory::Contact { host, probe, port };
+        applier.policy().targets.check(address, contact).map_err(|denied| denied.to_string())
+    })
+}
+
+/// One probe by hand, counted with all others.
+fn probe_hook(probes: &Probes, meter: &Arc<Meter>) -> ProbeHook {
+    let (probes, meter) = (probes.clone(), Arc::clone(meter));
+    Arc::new(move |ask| {
+        let (probe, meter) = (probes.get(ask.probe).cloned(), Arc::clone(&meter));
+        Box::pin(async move {
+            let ProbeAsk { head, host, port, probe: kind, options } = ask;
+            let probe = probe.ok_or_else(|| format!("this program cannot measure {}", kind.name()))?;
+            meter.take(&host, kind, &options, monotonic())?;
+            let report = probe.run(&Request { host, port, options: Arc::new(options) }).await;
+            let head = SampleHead { flags: report.flags, ..head };
+            Ok(Probed { event: report.outcome.into_event(kind, head), answers: report.answers })
+        })
+    })
 }
 
 /// A door without a collector: for questions to a folder that nothing is written to.

@@ -9,6 +9,7 @@ use crate::cli::Settings;
 use crate::config::{self, Config};
 use crate::exit::Usage;
 use crate::paths::{LOCAL_CONFIG, Places};
+use crate::trust::Trust;
 use crate::{listen, logging};
 
 /// Everything that was decided before anything starts.
@@ -27,6 +28,8 @@ pub(crate) struct Decided {
     pub(crate) log: logging::Settings,
     /// How much of the disk the log leaves free.
     pub(crate) floor: SpaceFloor,
+    /// Whom commands trust over TLS.
+    pub(crate) trust: Trust,
 }
 
 /// Finds and reads the config file and settles the rest.
@@ -54,7 +57,9 @@ pub(crate) fn decide(settings: &Settings, places: &Places) -> Result<Decided> {
     let log = log_settings(settings, &config, config_file.as_deref());
     logging::parse(&log.level).map_err(Usage)?;
     let floor = SpaceFloor { bytes: settings.min_free_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
-    Ok(Decided { config, config_file, data_dir, exports_dir, listen, log, floor })
+    let configured = config.server.tls.as_ref().map(|files| beside(config_file.as_deref(), &files.cert));
+    let trust = Trust::of(settings.ca.as_deref(), settings.fingerprint.as_deref(), configured)?;
+    Ok(Decided { config, config_file, data_dir, exports_dir, listen, log, floor, trust })
 }
 
 fn log_settings(settings: &Settings, config: &Config, config_file: Option<&Path>) -> logging::Settings {

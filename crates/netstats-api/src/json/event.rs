@@ -52,7 +52,7 @@ pub fn update_text(envelope: &Envelope, inventory: &Inventory) -> String {
 }
 
 /// The flat row of a slot's outcome, for the first metric of its probe that the job asks for.
-fn row_text(envelope: &Envelope, inventory: &Inventory) -> Option<Vec<u8>> {
+pub(crate) fn row_text(envelope: &Envelope, inventory: &Inventory) -> Option<Vec<u8>> {
     let (head, probe) = (envelope.event.head()?, envelope.event.probe()?);
     let job = inventory.jobs.get(&head.job);
     let metric = job

@@ -17,9 +17,10 @@ pub(crate) use account::{
 };
 pub(crate) use destination::{DestinationInput, DestinationJson, DestinationPatch, read_destination};
 pub use event::update_text;
-pub(crate) use event::{event_data, hex};
+pub(crate) use event::{event_data, hex, row_text};
 pub(crate) use export::{ExportInput, ExportJson, RunJson, read_export};
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
 pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_destinations, read_job, read_job_by_names};
+pub(crate) use options::read_options;
 pub(crate) use read::{Fields, Json, parse};
 pub(crate) use time::{Time, parse_moment, parse_time};

@@ -20,6 +20,12 @@ pub(crate) async fn openapi(_: Arc<App>, _: Call) -> Result<Reply, Problem> {
     Ok(Reply::new(StatusCode::OK).body(JSON, crate::openapi::json()))
 }
 
+/// `GET /api/asyncapi.json`: what is said on `/ws`. The file is written by hand; a test of `protocol.rs` holds it to the
+/// code.
+pub(crate) async fn asyncapi(_: Arc<App>, _: Call) -> Result<Reply, Problem> {
+    Ok(Reply::new(StatusCode::OK).body(JSON, crate::protocol::ASYNCAPI.as_bytes()))
+}
+
 /// The files of the page at `/docs/`; none for other paths.
 pub(crate) fn page(call: &Call) -> Option<Reply> {
     static CONFIG: LazyLock<Arc<Config<'static>>> =

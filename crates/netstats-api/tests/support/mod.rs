@@ -128,7 +128,16 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
-        tokio::time::timeout(BOUND, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
+        let read = async {
+            // Of a stream that does not end by itself, the head is the answer.
+            while stream.read_buf(&mut answer).await.unwrap() > 0 {
+                let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(0);
+                if answer[..head].windows(17).any(|part| part == b"text/event-stream") {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(BOUND, read).await.expect("an answer in time");
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let mut body = answer[end..].to_vec();

@@ -71,8 +71,9 @@ impl BandwidthProbe {
 
     async fn measure(&self, request: &Request) -> Result<Report, TransportError> {
         let options = &request.options.bandwidth;
-        let resolved = self.resolver.resolve(&request.host, AddressFamily::Any).await?;
         let port = options.port.or(request.port).unwrap_or(usual_port(options.engine));
+        let contact = request.contact(ProbeKind::Bandwidth, Some(port));
+        let resolved = self.resolver.resolve(contact, AddressFamily::Any).await?;
         let plan = Plan {
             address: socket_address(&resolved, port),
             host: request.host.clone(),

@@ -14,7 +14,7 @@ use netstats_event::{
 
 use crate::connect::socket_address;
 use crate::tls::Tls;
-use crate::{BoxFuture, Outcome, Probe, Report, Request, Resolver, TransportError, clock};
+use crate::{BoxFuture, Contact, Outcome, Probe, Report, Request, Resolver, TransportError, clock};
 use exchange::{Answered, Server};
 use message::Question;
 pub(crate) use message::records as answer_records;
@@ -90,8 +90,10 @@ impl DnsProbe {
                 return Ok((SocketAddr::new(first, usual), first.to_string()));
             }
         };
-        let resolved = self.resolver.resolve(host, AddressFamily::Any).await?;
-        Ok((socket_address(&resolved, port.unwrap_or(usual)), host.to_owned()))
+        let port = port.unwrap_or(usual);
+        let contact = Contact { host, probe: ProbeKind::Dns, port: Some(port) };
+        let resolved = self.resolver.resolve(contact, AddressFamily::Any).await?;
+        Ok((socket_address(&resolved, port), host.to_owned()))
     }
 
     /// Through the system's configuration: its servers, their retries, no cache of ours.

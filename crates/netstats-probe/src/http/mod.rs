@@ -6,13 +6,13 @@ mod url;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netstats_event::{HttpMeasured, HttpOptions, HttpOutcome, ProbeKind};
+use netstats_event::{FailReason, HttpMeasured, HttpOptions, HttpOutcome, ProbeKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::{Attempt, connect, socket_address};
 use crate::limits::MAX_REDIRECTS;
 use crate::tls::Tls;
-use crate::{BoxFuture, Outcome, Probe, Report, Request, Resolver, clock};
+use crate::{BoxFuture, Contact, Outcome, Probe, Report, Request, Resolver, TransportError, clock};
 
 pub(crate) use message::{Ask, Reply, exchange};
 use url::Url;
@@ -29,6 +29,29 @@ struct Run<'a> {
     sample: HttpMeasured,
     deadline: Instant,
     answers: Vec<std::net::IpAddr>,
+}
+
+/// Why a run goes no further.
+enum Stop {
+    Outcome(HttpOutcome),
+    /// The guard does not allow the first address, or one that a redirect leads to.
+    Denied(TransportError),
+}
+
+impl From<HttpOutcome> for Stop {
+    fn from(outcome: HttpOutcome) -> Self {
+        Self::Outcome(outcome)
+    }
+}
+
+impl Run<'_> {
+    fn not_resolved(&self, error: TransportError) -> Stop {
+        if error.reason != FailReason::Denied {
+            return HttpOutcome::NameNotResolved(error.detail).into();
+        }
+        let redirected = if self.sample.redirects > 0 { "redirected: " } else { "" };
+        Stop::Denied(TransportError { detail: format!("{redirected}{}", error.detail), ..error })
+    }
 }
 
 impl HttpProbe {
@@ -61,12 +84,18 @@ impl HttpProbe {
             deadline: begin + Duration::from_millis(options.timeout_ms.into()),
             answers: Vec::new(),
         };
-        run.sample.outcome = self.follow(&mut run, first, begin).await.unwrap_or_else(|failed| failed);
+        run.sample.outcome = match self.follow(&mut run, first, begin).await {
+            Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
+            // Nothing was learnt of the destination: to follow where it leads is not allowed us.
+            Err(Stop::Denied(denied)) => {
+                return Report { first_sent: Some(begin), answers: run.answers, ..Report::from(denied) };
+            }
+        };
         Report { first_sent: Some(begin), answers: run.answers, ..Report::of(Outcome::Http(run.sample)) }
     }
 
     /// The first request and those that it leads to.
-    async fn follow(&self, run: &mut Run<'_>, first: Url, begin: Instant) -> Result<HttpOutcome, HttpOutcome> {
+    async fn follow(&self, run: &mut Run<'_>, first: Url, begin: Instant) -> Result<HttpOutcome, Stop> {
         let (mut url, mut is_first_inner) = (first, None);
         loop {
             let reply = self.ask(run, &url, &mut is_first_inner).await?;
@@ -88,19 +117,20 @@ impl HttpProbe {
     }
 
     /// One request to one place.
-    async fn ask(&self, run: &mut Run<'_>, url: &Url, is_first_inner: &mut Option<bool>) -> Result<Reply, HttpOutcome> {
+    async fn ask(&self, run: &mut Run<'_>, url: &Url, is_first_inner: &mut Option<bool>) -> Result<Reply, Stop> {
         let deadline = run.deadline.into();
         let late = |phase: &str| HttpOutcome::Timeout(phase.to_owned());
         let start = clock::now();
-        let resolved = tokio::time::timeout_at(deadline, self.resolver.resolve(&url.host, run.options.family))
+        let contact = Contact { host: &url.host, probe: ProbeKind::Http, port: Some(url.port) };
+        let resolved = tokio::time::timeout_at(deadline, self.resolver.resolve(contact, run.options.family))
             .await
             .map_err(|_| late("dns"))?
-            .map_err(|error| HttpOutcome::NameNotResolved(error.detail))?;
+            .map_err(|error| run.not_resolved(error))?;
         run.sample.dns = (!resolved.answers.is_empty()).then(|| clock::since(start));
         // A server outside must not make us knock at doors inside.
         let is_inner = url::is_inner(resolved.address);
         if is_inner && *is_first_inner.get_or_insert(is_inner) != is_inner {
-            return Err(HttpOutcome::Protocol(format!("redirected to the inner address {}", resolved.address)));
+            return Err(HttpOutcome::Protocol(format!("redirected to the inner address {}", resolved.address)).into());
         }
         run.sample.address = Some(resolved.address);
         if run.sample.redirects == 0 {
@@ -112,14 +142,14 @@ impl HttpProbe {
                 run.sample.connect = Some(rtt);
                 stream
             }
-            Attempt::Refused(_) => return Err(HttpOutcome::Refused),
-            Attempt::Timeout => return Err(late("connect")),
-            Attempt::Unreachable(code) => return Err(HttpOutcome::Unreachable(code)),
-            Attempt::NotSent(error) => return Err(HttpOutcome::Local(error.to_string())),
+            Attempt::Refused(_) => return Err(HttpOutcome::Refused.into()),
+            Attempt::Timeout => return Err(late("connect").into()),
+            Attempt::Unreachable(code) => return Err(HttpOutcome::Unreachable(code).into()),
+            Attempt::NotSent(error) => return Err(HttpOutcome::Local(error.to_string()).into()),
         };
         if !url.is_tls {
             run.sample.tls = None;
-            return self.talk(run, url, stream).await;
+            return Ok(self.talk(run, url, stream).await?);
         }
         let start = clock::now();
         let shaken = self.tls.connect(stream, &url.host, run.options.verify_tls, &["http/1.1"]);
@@ -127,7 +157,7 @@ impl HttpProbe {
         run.sample.certificate_expires = shaken.certificate_expires;
         let stream = shaken.stream.map_err(HttpOutcome::Tls)?;
         run.sample.tls = Some(clock::since(start));
-        self.talk(run, url, stream).await
+        Ok(self.talk(run, url, stream).await?)
     }
 
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(

@@ -2,6 +2,7 @@
 //! asked, and its no is translated to the file's own words.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use netstats_event::{
     TracerouteProtocol, WeeklyHours, WeeklySpan,
 };
 use netstats_inventory::{
-    Command, DesiredJob, DesiredState, Inventory, LOWEST_MIN_INTERVAL_S, MAX_INTERVAL_S, Policy, Rejection, Starter,
-    decide,
+    Command, DesiredJob, DesiredState, Inventory, LOWEST_MIN_INTERVAL_S, MAX_INTERVAL_S, Network, Policy, Rates,
+    Rejection, Starter, TargetPolicy, decide,
 };
 
 use super::shape::{self, HostFrom};
@@ -82,7 +83,7 @@ impl Config {
 
 /// Checks the whole file.
 pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Result<Config, Fault> {
-    let policy = policy(&shape.limits)?;
+    let policy = policy(&shape.limits, &shape.targets)?;
     if let Some(listen) = &shape.server.listen {
         crate::listen::parse(listen)
             .and_then(|addresses| crate::listen::check(&addresses, &shape.server))
@@ -109,6 +110,7 @@ pub(super) fn check(file: PathBuf, digest: [u8; 32], shape: &shape::File) -> Res
         policy,
         warnings: Vec::new(),
         retention: retention(&shape.retention)?,
+        local_services: shape.targets.local_services,
     };
     // Any gateway will do to see whether the entries are right (RFC 5737).
     let (desired, _) = config.desired(Some([192, 0, 2, 1].into()));
@@ -145,7 +147,7 @@ fn retention(rules: &shape::RetentionRules) -> Result<Retention, Fault> {
     Ok(Retention { max_bytes, ages })
 }
 
-fn policy(limits: &shape::Limits) -> Result<Policy, Fault> {
+fn policy(limits: &shape::Limits, targets: &shape::Targets) -> Result<Policy, Fault> {
     let default = Policy::default();
     let min_interval_s = limits.min_interval_s.unwrap_or(default.min_interval_s);
     let accepted = LOWEST_MIN_INTERVAL_S..=MAX_INTERVAL_S;
@@ -157,7 +159,49 @@ fn policy(limits: &shape::Limits) -> Result<Policy, Fault> {
         min_interval_s,
         max_destinations: limits.max_destinations.unwrap_or(default.max_destinations),
         max_jobs: limits.max_jobs.unwrap_or(default.max_jobs),
+        targets: target_policy(targets)?,
+        rates: Rates {
+            packets_per_s: rate("packets_per_s", limits.packets_per_s, default.rates.packets_per_s)?,
+            target_packets_per_s: rate(
+                "target_packets_per_s",
+                limits.target_packets_per_s,
+                default.rates.target_packets_per_s,
+            )?,
+        },
     })
+}
+
+fn rate(key: &str, given: Option<u32>, default: u32) -> Result<u32, Fault> {
+    match given {
+        Some(0) => Err(Fault::at(format!("limits.{key}"), "0 packets a second measure nothing: 1 or more")),
+        given => Ok(given.unwrap_or(default)),
+    }
+}
+
+fn target_policy(targets: &shape::Targets) -> Result<TargetPolicy, Fault> {
+    fn each<T>(key: &str, texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Fault> {
+        let place = |i| format!("targets.{key}[{i}]");
+        texts.iter().enumerate().map(|(i, text)| read(text).map_err(|why| Fault::at(place(i), why))).collect()
+    }
+    let network = |text: &str| text.parse::<Network>();
+    Ok(TargetPolicy {
+        allow: each("allow", &targets.allow, network)?,
+        deny: each("deny", &targets.deny, network)?,
+        only: each("only", &targets.only, network)?,
+        ports: each("ports", &targets.ports, port_range)?,
+        deny_ports: each("deny_ports", &targets.deny_ports, port_range)?,
+        local_services: targets.local_services.unwrap_or(true),
+        ..TargetPolicy::default()
+    })
+}
+
+/// `443`, or `8000-8999`.
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(first..=last),
+        _ => Err(format!("{text:?} is neither a port nor a range of them: expected \"443\" or \"8000-8999\"")),
+    }
 }
 
 /// A no of the inventory in the file's words: its fields have units in their names, the file has them in the values.

@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
     /// How long raw values are kept.
     pub(crate) retention: Retention,
+    /// `targets.local_services`, if the file says it; else it goes by who can reach the server.
+    pub(crate) local_services: Option<bool>,
     /// Desired state.
     managed: Entries,
     /// Appended once.

@@ -17,6 +17,7 @@ pub(crate) struct File {
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) retention: RetentionRules,
+    pub(crate) targets: Targets,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) starter: Option<Starter>,
@@ -89,6 +90,20 @@ pub(crate) struct Limits {
     pub(crate) min_interval_s: Option<u32>,
     pub(crate) max_destinations: Option<usize>,
     pub(crate) max_jobs: Option<usize>,
+    pub(crate) packets_per_s: Option<u32>,
+    pub(crate) target_packets_per_s: Option<u32>,
+}
+
+/// Who may be probed: networks as `"10.0.0.0/8"`, ports as `"443"` or `"8000-8999"`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Targets {
+    pub(crate) allow: Vec<String>,
+    pub(crate) deny: Vec<String>,
+    pub(crate) only: Vec<String>,
+    pub(crate) ports: Vec<String>,
+    pub(crate) deny_ports: Vec<String>,
+    pub(crate) local_services: Option<bool>,
 }
 
 /// How long raw values are kept.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub(crate) fn said(output: &Output) -> String {
 /// The running product; killed when dropped.
 pub(crate) struct Product {
     child: Child,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
     /// When it said where it listens.
@@ -70,7 +71,7 @@ impl Product {
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let mut product = Self { child, lines, url: String::new(), since: Instant::now() };
+        let mut product = Self { child, lines: Mutex::new(lines), url: String::new(), since: Instant::now() };
         let line = product.line_with("http://");
         product.since = Instant::now();
         product.url = line[line.find("http://").unwrap()..].split_whitespace().next().unwrap().to_owned();
@@ -80,9 +81,10 @@ impl Product {
     /// The next line that holds `text`.
     pub(crate) fn line_with(&self, text: &str) -> String {
         let end = Instant::now() + PATIENCE;
+        let lines = self.lines.lock().unwrap();
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
+            let line = lines.recv_timeout(left).unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
             if line.contains(text) {
                 return line;
             }
