@@ -139,6 +139,8 @@ struct Writer {
     epoch: EpochState,
     /// Bytes of records written since the log was opened: about what is in the newest journal.
     journaled: u64,
+    /// A journal was begun at the opening: the old ones go with the next table that is written.
+    has_old_journals: bool,
 }
 
 /// How far an epoch has come to its limits.
@@ -195,9 +197,10 @@ impl FjallLog {
         let (head_file, witness) = HeadFile::open(&folder, witness)?;
         preflight::check(&folder, &manifest, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
         let journals = recovery::prepare(&folder, &witness).map_err(|refused| refuse(&folder, &witness, refused))?;
-        if let Err(error) = recovery::begin_journal(&folder, &witness, &journals) {
+        let has_begun = recovery::begin_journal(&folder, &witness, &journals).unwrap_or_else(|error| {
             tracing::warn!(%error, "the store's journal is not begun anew: it takes more room than it needs");
-        }
+            false
+        });
         let database = open_database(&folder, &witness)?;
         let mut epochs = Vec::with_capacity(manifest.epochs.len());
         for epoch in &manifest.epochs {
@@ -213,7 +216,8 @@ impl FjallLog {
                 database,
                 head_file,
                 epoch: EpochState::default(),
-                journaled: journals.newest_bytes % limits::WORN_JOURNAL_BYTES,
+                journaled: if has_begun { 0 } else { journals.newest_bytes },
+                has_old_journals: has_begun,
             }),
             manifest: Mutex::new(manifest),
             sealing: Mutex::new(()),
@@ -910,6 +914,11 @@ impl Log for FjallLog {
         }
         writer.epoch.bytes += writer.packer.bytes();
         writer.journaled += writer.packer.bytes();
+        if std::mem::take(&mut writer.has_old_journals)
+            && let Err(error) = keyspace.rotate_memtable()
+        {
+            tracing::warn!(%error, "the store's old journals stay for now");
+        }
         if epoch.first == first {
             writer.epoch.since = Some(batch[0].recorded_at);
         }

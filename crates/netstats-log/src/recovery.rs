@@ -34,15 +34,17 @@ pub(crate) struct Journals {
 }
 
 /// Begins a new journal where the newest one is long and the log was closed in order: fjall itself does so only when 64 MB
-/// are written. What is in the old ones goes into tables when fjall opens, and then they go.
-pub(crate) fn begin_journal(folder: &Path, witness: &Witness, journals: &Journals) -> io::Result<()> {
+/// are written. What is in the old ones goes into tables when fjall opens, and they go with the next table.
+/// True if there is a new one.
+pub(crate) fn begin_journal(folder: &Path, witness: &Witness, journals: &Journals) -> io::Result<bool> {
     if !witness.is_closed || journals.newest_bytes < limits::WORN_JOURNAL_BYTES {
-        return Ok(());
+        return Ok(false);
     }
     let store = folder.join("fjall");
     let next = self::journals(&store)?.last().map_or(0, |(number, _)| number + 1);
     File::create_new(store.join(format!("{next}.jnl")))?.sync_all()?;
-    sync_folder(&store)
+    sync_folder(&store)?;
+    Ok(true)
 }
 
 /// A torn tail.

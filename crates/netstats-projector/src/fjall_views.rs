@@ -16,6 +16,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError};
@@ -30,6 +31,8 @@ use crate::{Checkpoint, RowBatch, ViewStore};
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_JOURNALING_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of a journal at which a new one is begun.
+const WORN_JOURNAL_BYTES: u64 = 8 * 1024 * 1024;
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
 /// Views in a folder.
@@ -39,10 +42,13 @@ pub struct FjallViews {
     open: RwLock<Option<Open>>,
     /// How many commits there are: one at a time.
     commits: Mutex<u64>,
+    /// Bytes committed since the store's journal was begun.
+    journaled: AtomicU64,
 }
 
 struct Open {
-    rows: Keyspace,
+    /// Counted, so that it is known whether somebody reads.
+    rows: Arc<Keyspace>,
     // After its keyspace: fjall waits for it when the database goes.
     database: Database,
 }
@@ -61,7 +67,7 @@ impl FjallViews {
     /// Unavailable: the folder cannot be used, or another process has it.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
-        let views = Self { folder, open: RwLock::new(None), commits: Mutex::new(0) };
+        let views = Self { folder, open: RwLock::new(None), commits: Mutex::new(0), journaled: AtomicU64::new(0) };
         match views.reopen() {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(%error, "the views are damaged and are rebuilt from the log");
@@ -120,6 +126,10 @@ impl FjallViews {
     fn reopen(&self) -> Result<(), Error> {
         let mut commits = self.commits();
         let mut handle = self.write_handle();
+        self.open_again(&mut commits, &mut handle)
+    }
+
+    fn open_again(&self, commits: &mut u64, handle: &mut Option<Open>) -> Result<(), Error> {
         *handle = None;
         let (open, found) = self.try_open()?;
         // What was committed through this handle must be there still: views go on from it, in memory.
@@ -129,6 +139,25 @@ impl FjallViews {
         }
         (*handle, *commits) = (Some(open), found);
         Ok(())
+    }
+
+    /// Begins a new journal, by opening the store anew: fjall itself does so when 64 MB are written, and what is in them
+    /// is in tables long before. Later, if somebody reads just now. What goes wrong is told by the next commit.
+    fn renew(&self) {
+        let mut commits = self.commits();
+        let mut handle = self.write_handle();
+        if handle.as_ref().is_none_or(|open| Arc::strong_count(&open.rows) > 1) {
+            return;
+        }
+        *handle = None;
+        self.journaled.store(0, Ordering::Relaxed);
+        if let Err(error) = begin_journal(&self.folder) {
+            tracing::warn!(%error, "the views' journal is not begun anew");
+        }
+        // Readers wait meanwhile.
+        if let Err(error) = self.open_again(&mut commits, &mut handle) {
+            tracing::warn!(%error, "the views are opened again with the next commit");
+        }
     }
 
     /// The store and how many commits it has taken.
@@ -142,7 +171,7 @@ impl FjallViews {
                 .open()?;
             let rows =
                 database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))?;
-            Ok(Open { rows, database })
+            Ok(Open { rows: Arc::new(rows), database })
         });
         let open = match opened {
             Ok(opened) => opened.map_err(|error| self.error("opened", error))?,
@@ -175,7 +204,7 @@ impl FjallViews {
     }
 
     /// The keyspace, for reading without holding up anybody.
-    fn rows(&self) -> Result<Keyspace, Error> {
+    fn rows(&self) -> Result<Arc<Keyspace>, Error> {
         self.read_handle().as_ref().map(|open| open.rows.clone()).ok_or_else(|| self.closed())
     }
 
@@ -204,21 +233,26 @@ impl FjallViews {
         if is_closed {
             self.reopen()?;
         }
+        if self.journaled.load(Ordering::Relaxed) >= WORN_JOURNAL_BYTES {
+            self.renew();
+        }
         let mut commits = self.commits();
         let number = *commits + 1;
+        let mut bytes = 0;
         let result = {
             let handle = self.read_handle();
             let Some(Open { rows, database }) = handle.as_ref() else { return Err(self.closed()) };
             let mut batch = database.batch();
             for (key, value) in changes {
+                bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
                 match value {
-                    Some(value) => batch.insert(rows, key, value),
-                    None => batch.remove(rows, key),
+                    Some(value) => batch.insert(rows.as_ref(), key, value),
+                    None => batch.remove(rows.as_ref(), key),
                 }
             }
-            batch.insert(rows, receipt_key(number), []);
+            batch.insert(rows.as_ref(), receipt_key(number), []);
             if first_receipt(number) > first_receipt(number - 1) {
-                batch.remove(rows, receipt_key(number - RECEIPTS));
+                batch.remove(rows.as_ref(), receipt_key(number - RECEIPTS));
             }
             let written = batch.commit();
             if written.is_ok() && number.is_multiple_of(COMMITS_PER_TABLE) {
@@ -230,6 +264,7 @@ impl FjallViews {
         match result {
             Ok(()) => {
                 *commits = number;
+                self.journaled.fetch_add(bytes, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => {
@@ -239,6 +274,20 @@ impl FjallViews {
             }
         }
     }
+}
+
+/// A new, empty journal after the newest: when the store is opened, what the older ones hold goes into tables.
+fn begin_journal(folder: &Path) -> std::io::Result<()> {
+    let mut newest = None;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            newest = newest.max(number);
+        }
+    }
+    let Some(newest) = newest else { return Ok(()) };
+    std::fs::File::create_new(folder.join(format!("{}.jnl", newest + 1)))?.sync_all()
 }
 
 /// Removes a folder if it is there.
@@ -342,7 +391,8 @@ impl ViewStore for FjallViews {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Error> {
         let skip = view.len() + 2;
-        let mut rows = self.rows()?.range(row_key(view, keys.start)..row_key(view, keys.end));
+        let keyspace = self.rows()?;
+        let mut rows = keyspace.range(row_key(view, keys.start)..row_key(view, keys.end));
         while let Some(row) = if descending { rows.next_back() } else { rows.next() } {
             let (key, value) = row.into_inner().map_err(|error| self.error("read", error))?;
             if !visit(&key[skip..], &value) {

@@ -314,3 +314,56 @@ fn a_view_that_starts_at_the_tail_sees_only_what_comes() {
     assert_eq!(*seen.lock().unwrap(), [last]);
     assert_eq!(store.checkpoint("live").unwrap(), None);
 }
+
+#[test]
+fn the_journal_of_the_views_is_begun_anew_while_they_are_read_and_no_row_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let views = FjallViews::open(folder.path()).unwrap();
+    let row = |number: u32| (number.to_be_bytes().to_vec(), vec![number as u8; 60_000]);
+    let checkpoint =
+        |number| Checkpoint { version: 1, position: Position(number), recorded_at: Timestamp::from_millis(1) };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 1..=800_u32 {
+                let mut batch = RowBatch::default();
+                // The same rows over and over, as a view's are.
+                let (key, value) = row(number % 40);
+                batch.put(key, value);
+                views.commit("view", &batch, checkpoint(number.into())).unwrap();
+            }
+        });
+        let mut seen = 0;
+        while !writer.is_finished() {
+            // A reader that never lets go puts the new journal off; one look for each commit is plenty.
+            let now = views.checkpoint("view").unwrap().map_or(0, |checkpoint| checkpoint.position.0);
+            assert!(now >= seen);
+            if now > seen {
+                let mut rows = 0;
+                let mut count = |_: &[u8], row: &[u8]| {
+                    rows += 1;
+                    row.len() == 60_000
+                };
+                views.scan("view", &[], &mut count).unwrap();
+                assert!(rows > 0);
+            }
+            seen = now;
+        }
+        writer.join().unwrap();
+    });
+    assert_eq!(views.checkpoint("view").unwrap().unwrap().position, Position(800));
+    drop(views);
+    let views = FjallViews::open(folder.path()).unwrap();
+    for number in 0..40 {
+        let (key, value) = row(number);
+        assert_eq!(views.get("view", &key).unwrap(), Some(value));
+    }
+    drop(views);
+    let used = |path: std::path::PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    };
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    let bytes: usize = journals.map(used).sum();
+    assert!(bytes < 24 << 20, "{bytes} bytes of journals after 48 MB of rows");
+}

@@ -199,7 +199,10 @@ fn a_round_trip_costs_at_most_two_bytes_everything_counted() {
         assert!(log.segments().len() >= parts.div_ceil(4) as usize);
     }
     // Opened once more, as after an update: what was left to be removed is removed.
-    drop(FjallLog::open_with(&log_folder, LogOptions::default()).unwrap());
+    let log = FjallLog::open_with(&log_folder, LogOptions::default()).unwrap();
+    let stopped = CollectorStopped { reason: "an event, as each start and each stop brings one".to_owned() };
+    log.append(&[encode(&stopped.into(), Timestamp::from_millis(START_MS)).unwrap()]).unwrap();
+    drop(log);
     drop(FjallViews::open(&views_folder).unwrap());
     let (log, views) = (Disk::of(&log_folder), Disk::of(&views_folder));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
