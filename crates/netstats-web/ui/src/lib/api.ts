@@ -6,6 +6,7 @@ import type {
   Analytics,
   Annotation,
   AnnotationInput,
+  Anomalies,
   Compared,
   Destination,
   DestinationInput,
@@ -17,6 +18,7 @@ import type {
   List,
   Me,
   Outage,
+  Pair,
   Paths,
   Role,
   Row,
@@ -24,6 +26,7 @@ import type {
   Token,
   Top,
   User,
+  WhatIf,
 } from './types';
 
 /** A refusal (RFC 9457) or no answer at all (status 0). */
@@ -82,7 +85,7 @@ export function useSession(secret: string | null, loginWanted: () => void): void
 
 async function request<T>(method: string, address: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
   // The past is looked at; what happened cannot be changed there.
-  if (asOf !== null && method !== 'GET' && !TIMELESS.test(address)) throw new Problem(0, text.past.readOnly, null, null, text.past.readOnlyHint);
+  if (asOf !== null && method !== 'GET' && address !== '/api/what-if' && !TIMELESS.test(address)) throw new Problem(0, text.past.readOnly, null, null, text.past.readOnlyHint);
   const isTimeless = asOf === null || TIMELESS.test(address) || address.includes('as_of=');
   const path = isTimeless ? address : `${address}${address.includes('?') ? '&' : '?'}as_of=${encodeURIComponent(asOf ?? '')}`;
   const init: RequestInit = { method, headers: { Accept: 'application/json' }, cache: 'no-store' };
@@ -196,6 +199,17 @@ export const api = {
     read<{ items: Outage[]; total: number }>('/api/outages', { ...askedOf({ from, to, ...(destination === undefined ? {} : { destination }) }), limit }, signal),
   accounting: (signal?: AbortSignal) => read<Accounting>('/api/accounting', {}, signal),
   changeAccounting: async (input: Accounting) => (await request<Accounting>('PATCH', '/api/accounting', input)).body,
+  /** Accounts under another method; nothing is changed, so this may be asked of the past as well. */
+  whatIf: async (asked: Asked, accounting: Accounting, signal?: AbortSignal) => {
+    const { destination, from, to } = asked;
+    const destinations = destination === undefined ? {} : { destinations: [destination].flat().map(String) };
+    const input = { start_time: iso(from), end_time: iso(to), ...destinations, accounting };
+    return (await request<WhatIf>('POST', '/api/what-if', input, signal)).body;
+  },
+  correlation: (asked: Asked, by: Figure, signal?: AbortSignal) =>
+    read<{ items: Pair[] }>('/api/correlation', { ...askedOf(asked), by }, signal),
+  anomalies: (asked: Asked, by: Figure, tz: string, signal?: AbortSignal) =>
+    read<Anomalies>('/api/anomalies', { ...askedOf(asked), by, tz }, signal),
   paths: (asked: Asked, diff: string, signal?: AbortSignal) => read<Paths>('/api/paths', { ...askedOf(asked), diff }, signal),
   compare: (asked: Asked, other: { destination?: number; from?: number; to?: number }, signal?: AbortSignal) =>
     read<Compared>(

@@ -381,6 +381,41 @@ export interface Accounting {
   max_p95_ms: number | null;
 }
 
+/** One account of a range. */
+export interface Account {
+  availability_percent: number | null;
+  down_s: number;
+  outages: number;
+  /** Null where no threshold is set. */
+  hours: number | null;
+  degraded_hours: number | null;
+}
+
+/** A range accounted as saved, and as supposed. */
+export interface WhatIf {
+  items: { destination_id: number; destination: string; recorded: Account; what_if: Account }[];
+  total: { recorded: Account; what_if: Account };
+}
+
+/** How the figures of two destinations move together. */
+export interface Pair {
+  destination_id: number;
+  other_id: number;
+  n: number;
+  pearson: { r: number; p: number; interval: { low: number; high: number } | null } | null;
+  spearman: { r: number; p: number } | null;
+  not_given: string | null;
+}
+
+/** The hours of a range beside what is usual at that hour of the week. */
+export interface Anomalies {
+  anomalous: number;
+  threshold: number;
+  baseline_hours: number;
+  score_not_given: string | null;
+  items: { time: string; value: number | null; usual: number | null; spread: number | null; score: number | null; anomalous: boolean }[];
+}
+
 export type Role = 'viewer' | 'operator' | 'admin';
 
 /** Who asks, and what they may do. */
