@@ -10,6 +10,9 @@ import type {
   Compared,
   Destination,
   DestinationInput,
+  ExportInput,
+  ExportJob,
+  ExportRun,
   Figure,
   Health,
   Heatmap,
@@ -252,6 +255,13 @@ export const api = {
   addToken: async (input: { name: string; role: Role; expires_at: string | null }) =>
     (await request<Token>('POST', '/api/tokens', input)).body,
   removeToken: async (of: number) => (await request('DELETE', `/api/tokens/${id(of)}`)).body,
+  exports: async (signal?: AbortSignal) => (await request<List<ExportJob>>('GET', '/api/exports', undefined, signal)).body,
+  exportRuns: async (of: number, signal?: AbortSignal) =>
+    (await request<List<ExportRun>>('GET', `/api/exports/${id(of)}/runs`, undefined, signal)).body,
+  addExport: async (input: ExportInput) => (await request<ExportJob>('POST', '/api/exports', input)).body,
+  removeExport: async (of: number) => (await request('DELETE', `/api/exports/${id(of)}`)).body,
+  runExport: async (of: number) => (await request('POST', `/api/exports/${id(of)}/run`)).body,
+  cancelExport: async (of: number) => (await request('POST', `/api/exports/${id(of)}/cancel`)).body,
   undo: async (position: number) => (await request<{ position: number }>('POST', `/api/undo/${position}`)).body,
   health: async () => (await request<Health>('GET', '/api/health')).body,
   reloadConfig: async () =>

@@ -106,3 +106,11 @@ export function duration(seconds: number): string {
   if (seconds < 120 && seconds !== 60) return `${seconds}s`;
   return parts.join('') || '0s';
 }
+
+/** Bytes in the unit that fits. */
+export function bytes(value: number): string {
+  const units = ['B', 'kB', 'MB', 'GB'];
+  const power = Math.min(units.length - 1, value < 1 ? 0 : Math.floor(Math.log10(value) / 3));
+  const scaled = value / 1000 ** power;
+  return `${scaled.toFixed(power === 0 || scaled >= 100 ? 0 : 1)} ${units[power]}`;
+}

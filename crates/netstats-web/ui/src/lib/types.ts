@@ -416,6 +416,44 @@ export interface Anomalies {
   items: { time: string; value: number | null; usual: number | null; spread: number | null; score: number | null; anomalous: boolean }[];
 }
 
+export type ExportFormat = 'xlsx' | 'csv' | 'jsonl' | 'parquet' | 'pack';
+
+/** What is made by a schedule, or when somebody asks. */
+export interface ExportInput {
+  name: string;
+  jobs: string[];
+  range: string;
+  time_zone: string;
+  format: ExportFormat;
+  schedule: { at: string[]; weekdays: string[]; month_days: number[] } | null;
+  keep: number;
+  enabled: boolean;
+}
+
+/** One run of an export that has ended. */
+export interface ExportRun {
+  run: number | null;
+  outcome: 'done' | 'failed' | 'cancelled';
+  error: string | null;
+  finished_at: string;
+  start_time: string;
+  end_time: string;
+  file: string | null;
+  href: string | null;
+  bytes: number;
+  rows: number;
+}
+
+export interface ExportJob extends ExportInput {
+  id: number;
+  state: {
+    name: 'idle' | 'queued' | 'running';
+    underway: { percent: number } | null;
+    next_run: string | null;
+    last_run: ExportRun | null;
+  };
+}
+
 export type Role = 'viewer' | 'operator' | 'admin';
 
 /** Who asks, and what they may do. */
