@@ -31,8 +31,10 @@ use crate::{Checkpoint, RowBatch, ViewStore};
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_JOURNALING_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes of a journal at which a new one is begun.
-const WORN_JOURNAL_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of a journal at which a new one is begun, if it also holds many commits: a rebuild's are large, and it is not
+/// held up.
+const WORN_JOURNAL_BYTES: u64 = 2 * 1024 * 1024;
+const WORN_JOURNAL_COMMITS: u64 = 16;
 const UNPOISONED: &str = "no code panics while it holds this lock";
 
 /// Views in a folder.
@@ -233,9 +235,6 @@ impl FjallViews {
         if is_closed {
             self.reopen()?;
         }
-        if self.journaled.load(Ordering::Relaxed) >= WORN_JOURNAL_BYTES {
-            self.renew();
-        }
         let mut commits = self.commits();
         let number = *commits + 1;
         let mut bytes = 0;
@@ -264,7 +263,11 @@ impl FjallViews {
         match result {
             Ok(()) => {
                 *commits = number;
-                self.journaled.fetch_add(bytes, Ordering::Relaxed);
+                drop(commits);
+                let journaled = self.journaled.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                if journaled >= WORN_JOURNAL_BYTES.max(WORN_JOURNAL_COMMITS * bytes) {
+                    self.renew();
+                }
                 Ok(())
             }
             Err(error) => {

@@ -7,10 +7,10 @@ mod mutate;
 use std::path::Path;
 
 use mutate::{Mutator, within_bounds};
-use netstats_event::{ChainHash, DestinationId, Draft, JobId, Kind, Position, Timestamp};
+use netstats_event::{ChainHash, DestinationId, Draft, JobId, Kind, Position, SampleSummary, TimesSummary, Timestamp};
 
 use super::format::{ENTRY_BYTES, Extent, FOOTER_BYTES, Footer, PageEntry};
-use super::{Builder, Cache, Segment, SeriesKey};
+use super::{Builder, Cache, Item, Segment, SeriesKey};
 use crate::{ReadLimit, StoreId};
 
 const MUTATIONS: u64 = 5_000;
@@ -30,6 +30,31 @@ fn golden() -> Vec<u8> {
         builder.push(&record);
     }
     builder.finish()
+}
+
+/// The same with what is left of every sample, and of some of them with sums.
+fn golden_summarised() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segment");
+    std::fs::write(&path, golden()).unwrap();
+    let segment = Segment::open(&path).unwrap();
+    let mut builder = Builder::summarised(StoreId([7; 16]), 1, ChainHash::default());
+    let (cache, limit) = (Cache::new(1 << 20), ReadLimit { records: 1, bytes: 1 });
+    for position in (segment.first().0..=segment.last().0).map(Position) {
+        let event = segment.events_at(&cache, &[position]).unwrap().remove(0).event;
+        let Item::Kept(record, before) = segment.items(&cache, position, limit).unwrap().remove(0) else { panic!() };
+        let sample = event.kind().filter(|kind| kind.probe().is_some()).zip(event.head());
+        let Some((kind, head)) = sample else {
+            builder.push_kept(&record, before);
+            continue;
+        };
+        let sums = TimesSummary { n: 3, extremes_us: (4, 9), sum_us: 20, sum_sq: 150, sketch: vec![7; 9] };
+        let times = position.0.is_multiple_of(2).then_some(sums);
+        let numbers = [417, 4_711, 1, 1, 2, 10, 9, 0, 8, 0, 900, 1, 12_000];
+        let left = SampleSummary::read(kind, (head.job, head.destination), numbers, times).unwrap();
+        builder.push_summary(record.version, record.recorded_at, &left);
+    }
+    builder.finish_at(segment.footer.chain_after)
 }
 
 fn slice(file: &[u8], extent: Extent) -> std::ops::Range<usize> {
@@ -78,6 +103,7 @@ fn read(path: &Path) -> usize {
     let mut well =
         usize::from(segment.records(&cache, segment.first(), limit).is_ok_and(|all| all.len() == positions.len()));
     well += usize::from(segment.events(&cache, segment.first(), limit).is_ok_and(|all| all.len() == positions.len()));
+    well += segment.items(&cache, segment.first(), limit).map_or(0, |items| items.len());
     well += positions.iter().filter(|position| segment.events_at(&cache, &[**position]).is_ok()).count();
     let always = Timestamp::from_millis(i64::MIN / 1_000_000)..Timestamp::from_millis(i64::MAX / 1_000_000);
     for kind in Kind::ALL {
@@ -93,17 +119,18 @@ fn read(path: &Path) -> usize {
 fn a_forged_segment_never_panics_and_never_takes_memory_by_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("segment");
-    let golden = golden();
-    std::fs::write(&path, &golden).unwrap();
-    let whole = read(&path);
-    assert!(whole > 2 * Kind::ALL.len());
-    within_bounds(|| {
-        let mut partly = 0_u64;
-        for (_, mut mutator) in Mutator::all(MUTATIONS) {
-            std::fs::write(&path, forge(&golden, &mut mutator)).unwrap();
-            let well = read(&path);
-            partly += u64::from(well > 0 && well < whole);
-        }
-        assert!(partly > MUTATIONS / 10, "only {partly} forgeries made a difference");
-    });
+    for (golden, mutations) in [(golden(), MUTATIONS), (golden_summarised(), MUTATIONS / 5)] {
+        std::fs::write(&path, &golden).unwrap();
+        let whole = read(&path);
+        assert!(whole > 2 * Kind::ALL.len());
+        within_bounds(|| {
+            let mut partly = 0_u64;
+            for (_, mut mutator) in Mutator::all(mutations) {
+                std::fs::write(&path, forge(&golden, &mut mutator)).unwrap();
+                let well = read(&path);
+                partly += u64::from(well > 0 && well < whole);
+            }
+            assert!(partly > mutations / 10, "only {partly} forgeries made a difference");
+        });
+    }
 }
