@@ -72,9 +72,9 @@ impl Product {
         let out = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         let mut product = Self { child, lines: Mutex::new(lines), url: String::new(), since: Instant::now() };
-        let line = product.line_with("http://");
+        let line = product.line_with("://");
         product.since = Instant::now();
-        product.url = line[line.find("http://").unwrap()..].split_whitespace().next().unwrap().to_owned();
+        product.url = line[line.find("http").unwrap()..].split_whitespace().next().unwrap().to_owned();
         product
     }
 
