@@ -126,6 +126,7 @@ impl Place {
         }
         let program = folder.path().join("bin/network-stats");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_network-stats"), program).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("data"), folder.path().join("here/data")).unwrap();
         fs::set_permissions(folder.path().join("stopped"), fs::Permissions::from_mode(0o700)).unwrap();
         Self { folder, product }
     }

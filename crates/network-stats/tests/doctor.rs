@@ -53,7 +53,8 @@ fn a_machine_that_is_fine_ends_with_zero_and_every_check_is_told_as_text_too() {
     }
     let text = run(&["doctor", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap(), "--min-free-mib", "1"]);
     assert_eq!(text.status.code(), Some(code));
-    for finding in found["checks"].as_array().unwrap() {
+    // How much is free changes from one look to the next.
+    for finding in found["checks"].as_array().unwrap().iter().filter(|finding| finding["check"] != "free space") {
         assert!(said(&text).contains(finding["found"].as_str().unwrap()), "{finding}: {}", said(&text));
     }
 }
