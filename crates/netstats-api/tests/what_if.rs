@@ -80,6 +80,9 @@ async fn the_recorded_settings_give_exactly_what_is_recorded_and_nothing_is_touc
     assert_eq!((&one["down_s"], &one["up_s"], &one["outages"]), (&json!(660.0), &json!(13_740.0), &json!(2)));
     assert_eq!(one["availability_percent"].as_f64().unwrap(), 95.416667);
     assert_eq!((&one["longest_outage_s"], &one["degraded_hours"]), (&json!(600.0), &Value::Null));
+    // Of what is to come, nothing is in an account.
+    let future = what_if(&server, json!({"end_time": "2026-11-24T09:00:00Z"})).await;
+    assert_eq!((&future["items"], &future["end_time"]), (&answer["items"], &answer["end_time"]));
 
     // Supposed: a retry takes the single failure back; the method that was saved is not changed by it.
     let answer = what_if(&server, json!({"accounting": {"retries": 1}})).await;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use fjall::config::PinningPolicy;
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError};
 use netstats_event::{Position, Timestamp};
 use netstats_log::ErrorKind;
@@ -28,7 +29,7 @@ use crate::reader::Error;
 use crate::store::check_rows;
 use crate::{Checkpoint, RowBatch, ViewStore};
 
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 48 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_JOURNALING_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of a journal at which a new one is begun, if it also holds many commits: a rebuild's are large, and it is not
@@ -171,8 +172,15 @@ impl FjallViews {
                 .max_journaling_size(MAX_JOURNALING_BYTES)
                 .worker_threads(1)
                 .open()?;
-            let rows =
-                database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))?;
+            // Of a large table, index and filter are half a megabyte each: read again for every row, they would cost
+            // more than all rows. Who asks for a row knows that it is there, so the last level needs no filter.
+            let rows = database.keyspace("rows", || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(MEMTABLE_BYTES)
+                    .index_block_pinning_policy(PinningPolicy::all(true))
+                    .filter_block_pinning_policy(PinningPolicy::all(true))
+                    .expect_point_read_hits(true)
+            })?;
             Ok(Open { rows: Arc::new(rows), database })
         });
         let open = match opened {

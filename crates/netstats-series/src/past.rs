@@ -33,6 +33,10 @@ struct Note {
 struct Notes {
     /// Before the first.
     tally: Tally,
+    /// Where its outcomes are in the log, those that were not read yet too.
+    positions: Arc<[u64]>,
+    /// No outcome will be added.
+    is_closed: bool,
     outcomes: Vec<Note>,
     /// All outcomes at positions before this one are here.
     until: u64,
@@ -250,18 +254,23 @@ impl Series {
         if let Some(notes) = kept.as_ref().filter(|notes| position < notes.until) {
             return Ok(notes.clone());
         }
-        let (tally, entries, is_closed) = self.page(key, index)?;
-        let needed = entries.partition_point(|(_, at)| *at <= position);
-        let end = needed.next_multiple_of(NOTED_AHEAD).min(entries.len());
-        let until = match entries.get(end) {
-            Some((_, next)) => *next,
+        let (tally, positions, is_closed) = match &kept {
+            Some(notes) if notes.is_closed => (notes.tally, notes.positions.clone(), true),
+            _ => {
+                let (tally, entries, is_closed) = self.page(key, index)?;
+                (tally, entries.into_iter().map(|(_, position)| position).collect(), is_closed)
+            }
+        };
+        let needed = positions.partition_point(|at| *at <= position);
+        let end = needed.next_multiple_of(NOTED_AHEAD).min(positions.len());
+        let until = match positions.get(end) {
+            Some(next) => *next,
             None if is_closed => u64::MAX,
             // The next one is still to come.
-            None => entries.last().map_or(0, |(_, last)| last + 1),
+            None => positions.last().map_or(0, |last| last + 1),
         };
         let mut outcomes = kept.map_or_else(Vec::new, |notes| notes.outcomes.clone());
-        let missing: Vec<Position> =
-            entries[outcomes.len().min(end)..end].iter().map(|(_, position)| Position(*position)).collect();
+        let missing: Vec<Position> = positions[outcomes.len().min(end)..end].iter().copied().map(Position).collect();
         let mut times = Vec::new();
         for envelope in reader.get(&missing)? {
             if let Some(outcome) = outcome_of(&envelope.event, &mut times) {
@@ -272,7 +281,7 @@ impl Series {
                 });
             }
         }
-        let notes = Arc::new(Notes { tally, outcomes, until });
+        let notes = Arc::new(Notes { tally, positions, is_closed, outcomes, until });
         self.shared.notes.put(page, notes.clone());
         Ok(notes)
     }

@@ -81,7 +81,8 @@ fn read(json: &Json, moment: &Moment) -> Result<Asked, Problem> {
     let inventory = &*moment.inventory;
     let mut fields = Fields::of(json, "")?;
     let mut time = |name| fields.text(name)?.map(|text| parse_moment(&text, name, moment.now)).transpose();
-    let to = time("end_time")?.unwrap_or(moment.now);
+    // Nothing is known of what is to come.
+    let to = time("end_time")?.map_or(moment.now, |to| to.min(moment.now));
     let from = time("start_time")?.unwrap_or_else(|| to.minus(DAY));
     if from >= to {
         return Err(Problem::invalid(format!("start_time is {}, and end_time is {}", Time(from), Time(to)))
