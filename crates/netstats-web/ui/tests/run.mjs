@@ -395,6 +395,10 @@ try {
     assert.match(note, /\w/, 'the reason is written below the field');
     await isAccessible(page);
     await host.fill('127.0.0.1');
+    // Before anything is saved: one real probe.
+    await dialog.getByRole('button', { name: 'Test', exact: true }).click();
+    await dialog.getByText('Round trips').waitFor();
+    await isAccessible(page);
     await dialog.getByLabel('Name', { exact: false }).first().waitFor();
     await dialog.locator('input').nth(1).fill(name);
     await dialog.getByLabel('Paused').check();

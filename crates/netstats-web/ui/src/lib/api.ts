@@ -19,6 +19,7 @@ import type {
   Job,
   JobInput,
   List,
+  LiveTest,
   Me,
   Outage,
   Pair,
@@ -235,6 +236,9 @@ export const api = {
   changeDestination: async (of: number, input: DestinationInput) =>
     (await request<Destination>('PUT', `/api/destinations/${id(of)}`, input)).body,
   removeDestination: async (of: number) => (await request('DELETE', `/api/destinations/${id(of)}`)).body,
+  /** Probes a host once, now; nothing is recorded. */
+  test: async (input: { host: string; port: number | null; metric: string }) =>
+    (await request<LiveTest>('POST', '/api/test', input)).body,
   jobs: async () => (await request<List<Job>>('GET', '/api/jobs')).body,
   addJob: async (input: JobInput) => (await request<Job>('POST', '/api/jobs', input)).body,
   changeJob: async (of: number, input: JobInput) => (await request<Job>('PUT', `/api/jobs/${id(of)}`, input)).body,

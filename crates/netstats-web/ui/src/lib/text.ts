@@ -511,6 +511,18 @@ export const text = {
     address: 'The same from a script:',
     verify: 'Proved without this server by: network-stats verify-pack FILE',
   },
+  testNow: {
+    title: 'Test now',
+    hint: 'Probes the host once; nothing is saved.',
+    metric: 'Probe',
+    run: 'Test',
+    busy: 'Asking …',
+    took: (ms: string) => `${ms} ms in all`,
+    echoes: 'Round trips',
+    response: 'Response time',
+    answers: 'Address',
+    lost: 'lost',
+  },
   exports: {
     title: 'Exports that are made by themselves',
     none: 'None yet. One can be made every night, every Monday or once a month, of the day, week or month before.',

@@ -416,6 +416,17 @@ export interface Anomalies {
   items: { time: string; value: number | null; usual: number | null; spread: number | null; score: number | null; anomalous: boolean }[];
 }
 
+/** One probe of a host that nothing is kept of. */
+export interface LiveTest {
+  metric: string;
+  took_ms: number;
+  answers: string[];
+  status: RowStatus;
+  error: string | null;
+  echoes_ms: (number | null)[] | null;
+  row: Partial<Row> | null;
+}
+
 export type ExportFormat = 'xlsx' | 'csv' | 'jsonl' | 'parquet' | 'pack';
 
 /** What is made by a schedule, or when somebody asks. */
