@@ -1,6 +1,6 @@
 //! The four things called jitter. `docs/METRICS.md` says which one is shown where.
 
-use crate::summary::{BLOCK, LANES, sum};
+use crate::summary::{BLOCK, LANES, count, sum};
 
 /// Inter-packet delay variation (RFC 3393, RFC 5481 section 4.1): each delay minus the one before. A lost packet
 /// breaks the pair: nothing is compared across a gap.
@@ -12,46 +12,35 @@ pub fn ipdv(delays: impl IntoIterator<Item = Option<f64>>) -> impl Iterator<Item
     })
 }
 
-/// Mean |IPDV|: the headline jitter. None where no two neighbours came back, or where a value is not finite.
+/// Mean |IPDV|: the headline jitter. None where no two neighbours came back, or where a pair is not finite.
 ///
-/// Delays are taken by the block, lost ones as NaN: then each pair is a subtraction and a comparison without a branch,
-/// several of them at a time.
+/// Each delay costs a subtraction and no branch, and the sums go on side by side: they do not wait for each other.
 #[must_use]
 pub fn mean_abs_ipdv(delays: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     let mut delays = delays.into_iter();
-    // In front of each block, the last delay of the one before.
-    let mut block = [f64::NAN; BLOCK + 1];
-    let (mut pairs, mut is_finite) = (0.0, true);
-    let totals = std::iter::from_fn(|| {
-        let mut filled = 0;
-        for (place, delay) in block[1..].iter_mut().zip(&mut delays) {
-            *place = delay.unwrap_or(f64::NAN);
-            is_finite &= delay.is_none_or(f64::is_finite);
-            filled += 1;
+    let (mut before, mut pairs, mut is_over) = (None::<f64>, 0, false);
+    let blocks = std::iter::from_fn(|| {
+        if is_over {
+            return None;
         }
-        block[filled + 1..].fill(f64::NAN);
-        let (total, more) = abs_differences(&block, filled.div_ceil(LANES));
-        pairs += more;
-        block[0] = block[filled];
-        (filled > 0).then_some(total)
+        let mut totals = [0.0_f64; LANES];
+        'block: for _ in 0..BLOCK / LANES {
+            for total in &mut totals {
+                let Some(delay) = delays.next() else {
+                    is_over = true;
+                    break 'block;
+                };
+                let is_pair = delay.is_some() & before.is_some();
+                let distance = (delay.unwrap_or(0.0) - before.unwrap_or(0.0)).abs();
+                *total += if is_pair { distance } else { 0.0 };
+                pairs += usize::from(is_pair);
+                before = delay;
+            }
+        }
+        Some(totals.iter().sum())
     });
-    let total = sum(totals);
-    (pairs > 0.0 && is_finite && total.is_finite()).then(|| total / pairs)
-}
-
-/// The sum of |difference| of neighbours, of which none is NaN, and how many there are, in so many rounds.
-fn abs_differences(block: &[f64; BLOCK + 1], rounds: usize) -> (f64, f64) {
-    let (mut totals, mut pairs) = ([0.0_f64; LANES], [0.0_f64; LANES]);
-    let (before, after) = (block[..BLOCK].as_chunks::<LANES>().0, block[1..].as_chunks::<LANES>().0);
-    for (before, after) in before.iter().zip(after).take(rounds) {
-        for lane in 0..LANES {
-            let distance = (after[lane] - before[lane]).abs();
-            let is_pair = !distance.is_nan();
-            totals[lane] += if is_pair { distance } else { 0.0 };
-            pairs[lane] += if is_pair { 1.0 } else { 0.0 };
-        }
-    }
-    (totals.iter().sum(), pairs.iter().sum())
+    let total = sum(blocks);
+    (pairs > 0 && total.is_finite()).then(|| total / count(pairs))
 }
 
 /// Packet delay variation (RFC 5481 section 4.2): each delay minus the smallest, in ascending order. Its percentiles
