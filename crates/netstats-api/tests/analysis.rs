@@ -310,6 +310,35 @@ async fn the_week_is_told_in_the_zone_asked_for() {
 }
 
 #[tokio::test]
+async fn runs_of_failed_checks_are_counted_and_wrong_answers_satisfy_nobody() {
+    let server = start().await;
+    server.furnish().await;
+    let outcomes = [
+        TcpOutcome::Connected(Rtt::from_micros(900)),
+        TcpOutcome::Timeout,
+        TcpOutcome::Refused(Rtt::from_micros(100)),
+        TcpOutcome::Local(24),
+        TcpOutcome::Timeout,
+        TcpOutcome::Connected(Rtt::from_micros(900)),
+    ];
+    let events = (0..).zip(outcomes).map(|(minute, outcome)| {
+        let Event::PingMeasured(PingMeasured { head, address, .. }) = ping(1, 1, NOW - (10 - minute) * MINUTE) else {
+            unreachable!()
+        };
+        Event::TcpMeasured(TcpMeasured { head, address, port: 443, outcome })
+    });
+    server.append(events.collect());
+    let found = server.get("/api/destinations/1/analytics?metric=tcp&start_time=now-1h").await.is(200);
+    // What our own system could not do is no check: it neither breaks a run nor makes it longer.
+    let packets = &found["packets"];
+    assert_eq!((&packets["longest_loss_run"], &packets["loss_periods"]), (&json!(3), &json!(1)), "{packets}");
+    assert_eq!(packets["apdex"], json!(0.4), "two of five checks");
+    assert_eq!(found["course"]["exact"], json!(true));
+    assert_eq!(found["course"]["trend_interval_ms_per_day"], Value::Null, "from two points");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn analytics_look_at_each_packet_where_they_can() {
     let server = measured().await;
     let one = server.get("/api/destinations/two/analytics?start_time=now-3h&apdex_t_ms=6").await.is(200);

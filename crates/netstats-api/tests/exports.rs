@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use netstats_api::ApiContext;
-use netstats_event::{Draft, Kind, Position, Record, Timestamp};
+use netstats_event::{Draft, Echo, Event, Kind, Position, Record, Timestamp};
 use netstats_export::{SigningKey, verify_pack};
 use netstats_log::{Log, MemoryLog, ReadLimit};
 use serde_json::{Value, json};
@@ -165,6 +165,31 @@ async fn a_failure_says_why_and_leaves_nothing_half() {
     assert!(ledger[0]["error"].as_str().unwrap().contains("exports"), "{}", ledger[0]);
     assert!(ledger[0]["file"].is_null());
     assert_eq!(files(folder.path()), ["exports"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_pack_that_ends_now_in_an_open_outage_holds() {
+    let now = Timestamp::from_nanos(NOW * 1_000_000 + 345_678);
+    let adjust = |context: &mut ApiContext| {
+        context.clock = Arc::new(move || now);
+        context.signing_key = Some(Arc::new(SigningKey::from_seed(&[3; 32])));
+    };
+    let server = start_on(Arc::default(), adjust).await;
+    server.furnish().await;
+    let silent = |minute: i64| {
+        let mut event = ping(1, 1, NOW - minute * MINUTE);
+        if let Event::PingMeasured(burst) = &mut event
+            && minute < 30
+        {
+            burst.echoes = vec![Echo::Lost; 5];
+        }
+        event
+    };
+    server.append((1..=60).rev().map(silent).collect());
+    let pack = server.get("/api/export?format=pack&start_time=now-2h").await;
+    let verdict = verify_pack(Cursor::new(&pack.body), None).unwrap();
+    assert_eq!(verdict.problems.as_slice(), &[] as &[String]);
     server.stop().await;
 }
 

@@ -322,6 +322,8 @@ async fn a_jobs_rows_are_a_flat_list_in_pages() {
         ("destination=three", "destination"),
         ("cursor=x", "cursor"),
         ("cursor=1.2", "cursor"),
+        ("cursor=1.1.18446744073709551615", "cursor"),
+        ("cursor=1.1.9", "cursor"),
         ("fields=nope", "fields"),
         ("n[]=1", "n[]"),
     ] {

@@ -52,6 +52,7 @@ pub use availability::{
 pub use fold::SeriesProjector;
 pub use latest::{DestinationLatest, Failure, ProbeLatest, Status};
 pub use limits::*;
+pub use outcome::answered;
 pub use points::{Percentile, Point, Resolution, SeriesAnswer, SeriesQuery};
 pub use query::{RawQuery, Series};
 pub use row::{Cursor, Row, RowDetail, RowStatus, rows_of};

@@ -186,6 +186,15 @@ pub(crate) fn http(outcome: &HttpOutcome, total: Option<u32>) -> Single {
     }
 }
 
+/// Whether a single probe got what it asked for; none of what a burst of packets, a trace or a bandwidth test is, of a
+/// slot that failed on our side, and where nothing was learnt.
+#[must_use]
+pub fn answered(event: &Event) -> Option<bool> {
+    let outcome = outcome_of(event, &mut Vec::new())?;
+    let is_check = matches!(outcome.probe, ProbeKind::Dns | ProbeKind::Tcp | ProbeKind::Http);
+    (is_check && outcome.is_sample && outcome.is_known()).then_some(outcome.received > 0)
+}
+
 /// The outcome in an event, if it is one; its times, ascending, go into `times`.
 pub(crate) fn outcome_of(event: &Event, times: &mut Vec<u32>) -> Option<Outcome> {
     times.clear();

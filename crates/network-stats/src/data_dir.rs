@@ -58,6 +58,12 @@ impl DataDir {
         Self::open(path)
     }
 
+    /// Whether a process holds the folder now.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        let lock = File::options().read(true).write(true).open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
     }
@@ -198,7 +204,9 @@ mod tests {
         let held = DataDir::open(&path).unwrap();
         let said = DataDir::open(&path).unwrap_err().to_string();
         assert!(said.contains(&format!("in use by process {}", std::process::id())), "{said}");
+        assert!(DataDir::is_held(&path));
         drop(held);
+        assert!(!DataDir::is_held(&path), "a lock file without its process");
         DataDir::open(&path).unwrap();
     }
 

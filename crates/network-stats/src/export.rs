@@ -16,7 +16,7 @@ use crate::ask::{escape, running, say};
 use crate::cli::ExportArgs;
 use crate::client::Client;
 use crate::core::Core;
-use crate::data_dir::{DataDir, address_file};
+use crate::data_dir::DataDir;
 use crate::serve::{quiet_context, random_token};
 use crate::settings::Decided;
 use crate::trust::Trust;
@@ -28,7 +28,8 @@ use crate::{listen, logging};
 /// The product says no; the file cannot be written; the data folder is another process's.
 pub(crate) fn run(decided: &Decided, wanted: &ExportArgs) -> Result<()> {
     let output = wanted.output_file();
-    if decided.data_dir.join("log").is_dir() && !address_file(&decided.data_dir).exists() {
+    // A product that was killed left its address; who holds the folder is told by its lock alone.
+    if decided.data_dir.join("log").is_dir() && !DataDir::is_held(&decided.data_dir) {
         return offline(decided, wanted, &output);
     }
     fetch(&running(decided), wanted, &output)

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How deep the folder is looked through for what was left half done.
 const MOST_DEEP: usize = 8;
@@ -54,7 +55,10 @@ impl Place {
         let inside = self.inside(folder)?;
         fs::create_dir_all(&inside).map_err(|error| named(&inside, &error))?;
         let real = self.real(&inside)?;
-        let path = real.join(format!(".{name}.{}{PART}", std::process::id()));
+        // Two files of one name may be under way at once.
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let number = BEGUN.fetch_add(1, Ordering::Relaxed);
+        let path = real.join(format!(".{name}.{}-{number}{PART}", std::process::id()));
         let out = File::options().write(true).create_new(true).open(&path).map_err(|error| named(&path, &error))?;
         Ok(Part {
             path,
@@ -195,6 +199,17 @@ fn sweep(folder: &Path, deep: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_files_of_one_name_may_be_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path().to_owned());
+        let (mut one, mut two) = (place.begin("a", "x.csv").unwrap(), place.begin("a", "x.csv").unwrap());
+        one.write_all(b"1").unwrap();
+        two.write_all(b"22").unwrap();
+        let kept = [place.keep(two).unwrap(), place.keep(one).unwrap()];
+        assert_eq!(kept.each_ref().map(|whole| (whole.file.as_str(), whole.bytes)), [("a/x.csv", 2), ("a/x-2.csv", 1)]);
+    }
 
     #[test]
     fn a_file_is_there_only_when_it_is_whole() {

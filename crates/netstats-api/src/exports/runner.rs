@@ -284,7 +284,7 @@ fn write(
     let wanted = wish(export, range).and_then(|wish| wish.settle(app, moment)).map_err(in_words)?;
     let head = &wanted.export.head;
     let name = super::wanted::file_name(&export.spec.name, head, wanted.export.format);
-    // Each run is recorded, so no two rest on the same position: a name never comes again.
+    // Each run is recorded, so those of one export never rest on the same position: its names never come again.
     let name = match name.rsplit_once('.') {
         Some((stem, ending)) => format!("{stem}-as-of-{}.{ending}", head.position),
         None => name,

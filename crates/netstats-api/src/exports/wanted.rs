@@ -48,6 +48,9 @@ impl Wish {
     /// Settles everything that has a default. May block.
     pub(crate) fn settle(self, app: &App, moment: &Moment) -> Result<Wanted, Problem> {
         let inventory = &moment.inventory;
+        // The file tells its range in milliseconds, and has to come out the same from what it tells.
+        let [from, to, generated_at] =
+            [self.range.0, self.range.1, app.now()].map(|at| Timestamp::from_millis(at.as_millis()));
         if self.format == Format::Pack && app.context.signing_key.is_none() {
             return Err(Problem::unavailable("this installation has no key to sign with")
                 .hint("an evidence pack is made where the data folder is: network-stats export --format pack"));
@@ -61,10 +64,10 @@ impl Wish {
         let head = ReportHead {
             title,
             scope: scope(inventory, &self.jobs, &destinations, &self.tags),
-            range: self.range.0..self.range.1,
+            range: from..to,
             time_zone: self.zone,
             time_zone_name: self.zone_name,
-            generated_at: app.now(),
+            generated_at,
             generator: format!("Network Stats Collector {}", app.context.version),
             position,
             chain: app.context.journal.chain_at(position)?.map(|chain| chain.to_string()).unwrap_or_default(),
@@ -74,8 +77,8 @@ impl Wish {
             job: if let [job] = self.jobs[..] { Some(job) } else { None },
             destinations,
             metrics: metrics.clone(),
-            from: self.range.0,
-            to: self.range.1,
+            from,
+            to,
             as_of: Some(position),
             ..RawQuery::default()
         };

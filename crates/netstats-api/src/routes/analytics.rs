@@ -48,6 +48,8 @@ pub(crate) const COMPARE: &[Param] = &[
 
 /// Points from which trend and level changes are computed.
 const TREND_POINTS: usize = 1_000;
+/// Points below which a trend has no interval.
+const TREND_LEAST: usize = 6;
 /// The shortest level that counts as one, in points.
 const LEVEL_POINTS: usize = 5;
 /// Values of each side of a comparison.
@@ -125,9 +127,13 @@ fn packets(app: &App, query: &TotalsQuery, apdex_t_ms: f64) -> Result<Value, Pro
                 }
             }
         } else {
-            for row in netstats_series::rows_of(&envelope, &raw.metrics) {
-                answers.push(row.rtt_ms.map(|ms| ms * 1_000.0));
-                times.extend(row.rtt_ms.map(|ms| ms * 1_000.0));
+            let rows = netstats_series::rows_of(&envelope, &raw.metrics);
+            let micros = || rows.iter().filter_map(|row| row.rtt_ms).map(|ms| ms * 1_000.0);
+            times.extend(micros());
+            if let Some(is_answered) = netstats_series::answered(&envelope.event) {
+                // A wrong answer came in time, and is none all the same.
+                answers.push(micros().next().filter(|_| is_answered));
+                lost.push(!is_answered);
             }
         }
     }
@@ -173,7 +179,8 @@ fn course(app: &App, query: &TotalsQuery, id: DestinationId) -> Result<Value, Pr
         medians.iter().map(|(at, median)| (at.since(origin).as_secs_f64() / DAY.as_secs_f64(), *median)).collect();
     let trend = netstats_stats::theil_sen(&days, CONFIDENCE);
     let values: Vec<f64> = medians.iter().map(|(_, median)| *median).collect();
-    let changes = netstats_stats::change_points(&values, None, LEVEL_POINTS).unwrap_or_default();
+    let changes = netstats_stats::change_points(&values, penalty(&values, found.exact), LEVEL_POINTS);
+    let changes = changes.unwrap_or_default();
     let changes: Vec<Value> = changes
         .iter()
         .map(|change| {
@@ -183,11 +190,26 @@ fn course(app: &App, query: &TotalsQuery, id: DestinationId) -> Result<Value, Pr
         .collect();
     Ok(json!({
         "of": format!("medians, {}", resolution_name(found.resolution)),
+        "exact": found.exact,
+        "relative_error": relative_error(found.exact),
         "points": values.len(),
         "trend_ms_per_day": trend.map(|trend| tidy(trend.slope)),
-        "trend_interval_ms_per_day": trend.and_then(|trend| trend.interval).map(|slope| interval(slope, tidy)),
+        "trend_interval_ms_per_day": trend.filter(|_| values.len() >= TREND_LEAST).and_then(|trend| trend.interval).map(|slope| interval(slope, tidy)),
         "level_changes": changes,
     }))
+}
+
+/// What a change of level has to be worth. Medians of sketches move in steps of their error: a step of one is no level of
+/// its own, and where most neighbours are equal the noise between them says nothing.
+fn penalty(values: &[f64], is_exact: bool) -> Option<f64> {
+    if is_exact {
+        return None;
+    }
+    let middle = netstats_stats::quantile(&netstats_stats::sorted(values)?, 0.5)?;
+    let noise = netstats_stats::robust_noise(values)?.max(relative_error(false) * middle);
+    #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
+    let n = values.len() as f64;
+    Some(3.0 * noise * noise * n.ln())
 }
 
 /// `GET /api/destinations/{id}/analytics`

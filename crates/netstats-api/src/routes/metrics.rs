@@ -63,7 +63,8 @@ impl Page {
         let page = (|| {
             let at = Timestamp::from_millis(parts.next()?.parse().ok()?);
             let position = Position(parts.next()?.parse().ok()?);
-            let taken = parts.next()?.parse().ok()?;
+            // An event has a row for each metric at most.
+            let taken = parts.next()?.parse().ok().filter(|taken| *taken <= Metric::ALL.len())?;
             parts.next().is_none().then_some(Self { at, position, taken })
         })();
         page.ok_or_else(|| {
