@@ -383,7 +383,7 @@ fn a_segment_of_a_newer_format_is_refused_and_left_alone() {
     let path = log.segments()[0].0.clone();
     drop(log);
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 99;
     let crc = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();

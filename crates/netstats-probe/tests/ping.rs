@@ -55,12 +55,14 @@ async fn every_echo_of_the_loopback_comes_back_and_none_takes_no_time() {
             continue;
         }
         for transport in transports() {
-            let result = transport.burst(Burst { address, ..short() }).await.unwrap();
+            // A machine that is busy with other things is no reason to call an echo lost.
+            let patient = Burst { address, timeout: Duration::from_secs(5), ..short() };
+            let result = transport.burst(patient).await.unwrap();
             let name = transport.name();
             assert_eq!(result.echoes.len(), 5, "{name}");
             for echo in &result.echoes {
                 let rtt = echo.rtt().unwrap_or_else(|| panic!("{name} {address}: {:?}", result.echoes));
-                assert!((1..50_000).contains(&rtt.as_micros()), "{name}: {rtt}");
+                assert!((1..5_000_000).contains(&rtt.as_micros()), "{name}: {rtt}");
             }
             assert_eq!((result.duplicates, result.reordered, result.bad_replies), (0, 0, 0), "{name} {address}");
             assert!(result.first_sent.is_some());

@@ -333,8 +333,9 @@ fn the_journal_of_the_views_is_begun_anew_while_they_are_read_and_no_row_is_lost
             }
         });
         let mut seen = 0;
-        while !writer.is_finished() {
-            // A reader that never lets go puts the new journal off; one look for each commit is plenty.
+        // A reader that never lets go puts the new journal off, and a busy machine makes one of any: the last commits
+        // are nobody's to read.
+        while !writer.is_finished() && seen < 500 {
             let now = views.checkpoint("view").unwrap().map_or(0, |checkpoint| checkpoint.position.0);
             assert!(now >= seen);
             if now > seen {
