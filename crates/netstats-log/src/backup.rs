@@ -9,7 +9,7 @@
 //! The store is read through links to its tables and our own reading of its journals, so a backup neither asks nor
 //! disturbs a running product. Each run adds what is new.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use netstats_event::{ChainHash, HEADER_BYTES, MAX_PAYLOAD_BYTES, Position, Recor
 
 use crate::carry::Front;
 use crate::files::{open_text, read, replace, seal_text, sync_folder};
+use crate::lock_file::LockFile;
 use crate::manifest::{Manifest, Sealed, StoreId};
 use crate::repair::{Batch, salvage, unusable};
 use crate::{Error, ErrorKind, FjallLog, Head, Log};
@@ -192,19 +193,13 @@ pub fn restore(from: &Path, folder: &Path, to: Option<Position>, until: Option<T
     Ok(done)
 }
 
-/// Held while it lives, by a process that lives.
-fn lock(path: &Path, of: &str) -> Result<File, Error> {
-    let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.map_err(|error| unusable(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let folder = path.parent().unwrap_or(path).display();
-            let message = format!("another backup {of} {folder} is under way: try again when it is done");
-            Err(Error::new(ErrorKind::Unavailable, message).in_file(path))
-        }
-        Err(TryLockError::Error(error)) => Err(unusable(path, error)),
-    }
+/// One backup of a folder at a time, and one into a folder.
+fn lock(path: &Path, of: &str) -> Result<LockFile, Error> {
+    LockFile::take(path).map_err(|error| unusable(path, error))?.ok_or_else(|| {
+        let folder = path.parent().unwrap_or(path).display();
+        let message = format!("another backup {of} {folder} is under way: try again when it is done");
+        Error::new(ErrorKind::Unavailable, message).in_file(path)
+    })
 }
 
 /// What `BACKUP` tells.

@@ -10,8 +10,6 @@
 //!            fjall/     the LSM store: one keyspace per epoch of positions that is not sealed
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -27,6 +25,7 @@ use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
 use crate::engine::{check_batch, check_range, envelope, is_config};
 use crate::files::{rfc3339, sync_folder};
 use crate::head::HeadFile;
+use crate::lock_file::LockFile;
 use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
 use crate::preflight::Refused;
@@ -109,7 +108,7 @@ pub(crate) struct Shared {
     pub(crate) rolled: Condvar,
     /// The witness as it is on disk.
     witness: Mutex<Witness>,
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// What holds the log's records, in the order of positions: segments, then epochs, the last of which is written to.
@@ -299,35 +298,22 @@ impl Drop for FjallLog {
 }
 
 /// Takes the lock file or says who has it.
-pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<LockFile, Error> {
     let path = folder.join("lock");
     let unusable = |error: std::io::Error| {
         let message = format!("{} cannot be written: {error}", path.display());
         Error::new(ErrorKind::Unavailable, message).in_file(&path).because(error)
     };
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path).ok();
-            let holder = holder.as_deref().map_or("", str::trim);
-            let who = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
-            let message = format!(
-                "the log in {} is in use by another process{who}: stop that one, or give another data folder",
-                folder.display()
-            );
-            return Err(Error::new(ErrorKind::Unavailable, message).in_file(path));
-        }
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
-    let write_pid = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
+    let Some(mut lock) = LockFile::take(&path).map_err(unusable)? else {
+        let who = LockFile::signer(&path).map_or(String::new(), |holder| format!(" (process {holder})"));
+        let message = format!(
+            "the log in {} is in use by another process{who}: stop that one, or give another data folder",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Unavailable, message).in_file(path));
     };
-    write_pid(&mut file).map_err(unusable)?;
-    Ok(file)
+    lock.sign().map_err(unusable)?;
+    Ok(lock)
 }
 
 /// Reads the manifest and the witness, or makes both for a new store.

@@ -343,17 +343,7 @@ fn sealed_store(folder: &Path) -> Vec<Record> {
     read_all(&log)
 }
 
-/// Another test of this process may begin a child meanwhile: until its program runs, the child holds copies of all
-/// open files, the lock that was just let go among them.
 fn try_open(folder: &Path) -> Result<FjallLog, Error> {
-    for _ in 0..500 {
-        match FjallLog::open_with(folder, by_hand()) {
-            Err(error) if error.to_string().contains("is in use by another process") => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            opened => return opened,
-        }
-    }
     FjallLog::open_with(folder, by_hand())
 }
 

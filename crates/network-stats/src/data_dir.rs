@@ -13,18 +13,19 @@
 //!   views/    the views (derived, may be deleted while the product is not running)
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use netstats_export::SigningKey;
+use netstats_log::LockFile;
 
 /// The data folder, ours while this lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// Where the running product says it listens.
@@ -60,8 +61,7 @@ impl DataDir {
 
     /// Whether a process holds the folder now.
     pub(crate) fn is_held(path: &Path) -> bool {
-        let lock = File::options().read(true).write(true).open(path.join("lock"));
-        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+        matches!(LockFile::take(&path.join("lock")), Ok(None))
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -120,24 +120,17 @@ impl DataDir {
     }
 }
 
-fn lock(folder: &Path) -> Result<File> {
+fn lock(folder: &Path) -> Result<LockFile> {
     let path = folder.join("lock");
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let by = fs::read_to_string(&path).unwrap_or_default();
-            let by = if by.trim().is_empty() { "another process".to_owned() } else { format!("process {}", by.trim()) };
-            bail!(
-                "the data folder {} is in use by {by}: stop that first, or use another with --data-dir DIR",
-                folder.display()
-            );
-        }
-        Err(TryLockError::Error(error)) => return Err(error).context(format!("{} cannot be locked", path.display())),
-    }
-    file.set_len(0)?;
-    write!(file, "{}", std::process::id())?;
-    Ok(file)
+    let Some(mut lock) = LockFile::take(&path).with_context(|| format!("{} cannot be locked", path.display()))? else {
+        let by = LockFile::signer(&path).map_or("another process".to_owned(), |holder| format!("process {holder}"));
+        bail!(
+            "the data folder {} is in use by {by}: stop that first, or use another with --data-dir DIR",
+            folder.display()
+        );
+    };
+    lock.sign()?;
+    Ok(lock)
 }
 
 fn seed_of(text: &str) -> Option<[u8; 32]> {

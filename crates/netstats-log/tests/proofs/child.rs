@@ -17,9 +17,9 @@ use netstats_event::{
     ClockSource, DestinationId, Echo, Event, JobId, JobStarted, Meta, PingMeasured, Rtt, SampleFlags, SampleHead,
     Timestamp, Transport,
 };
-use netstats_log::{Journal, Log, LogOptions, verify};
+use netstats_log::{FjallLog, Journal, Log, LogOptions, verify};
 
-use crate::support::{Acknowledged, open, wait};
+use crate::support::{Acknowledged, wait};
 
 const FOLDER: &str = "NETSTATS_PROOF_FOLDER";
 const SOCKET: &str = "NETSTATS_PROOF_SOCKET";
@@ -80,7 +80,7 @@ fn the_child_appends_and_tells() {
     out.set_nodelay(true).unwrap();
     // The parent says when: a tracer may have to attach first.
     BufReader::new(out.try_clone().unwrap()).lines().next();
-    let log = match open(&folder, options()) {
+    let log = match FjallLog::open_with(&folder, options()) {
         Ok(log) => Arc::new(log),
         Err(error) => return writeln!(out, "refused {error}").unwrap(),
     };

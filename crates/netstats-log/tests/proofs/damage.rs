@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netstats_event::{Position, Record};
-use netstats_log::{Error, ErrorKind, Journal, Log, LogOptions, ReadLimit, verify};
+use netstats_log::{Error, ErrorKind, FjallLog, Journal, Log, LogOptions, ReadLimit, verify};
 
 use crate::child::batch;
-use crate::support::{Random, copy, count, files, open, scratch, tell};
+use crate::support::{Random, copy, count, files, scratch, tell};
 
 /// A store as it was left, and what was acknowledged.
 struct Store {
@@ -66,7 +66,7 @@ enum Kept {
 fn store(folder: &Path, name: &'static str, kept: Kept, left: Left) -> Store {
     let working = folder.join(format!("working-{name}"));
     let start = || {
-        let log = Arc::new(open(&working, options()).unwrap());
+        let log = Arc::new(FjallLog::open_with(&working, options()).unwrap());
         (Journal::open(log.clone()).unwrap(), log)
     };
     let append = |journal: &Journal, batches: Range<u64>| {
@@ -131,7 +131,7 @@ fn harm(file: &Path, random: &mut Random) -> String {
 
 /// What came of it.
 fn outcome(path: &Path, store: &Store) -> Result<&'static str, String> {
-    let log = match open(path, options()) {
+    let log = match FjallLog::open_with(path, options()) {
         Ok(log) => log,
         Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unavailable | ErrorKind::Invalid) => {
             return Err(format!("an error of the wrong kind, {:?}: {error}", error.kind()));

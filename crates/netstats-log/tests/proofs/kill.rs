@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use netstats_log::FjallLog;
+
 use crate::child::{Appender, options};
-use crate::support::{Acknowledged, Random, count, open, prove, tell};
+use crate::support::{Acknowledged, Random, count, prove, tell};
 
 #[test]
 fn no_acknowledged_event_is_lost_when_the_process_is_killed() {
@@ -33,7 +35,7 @@ fn no_acknowledged_event_is_lost_when_the_process_is_killed() {
         // The next child says what it found; every tenth time the parent proves it all, and begins anew now and then:
         // beginnings are killed as well.
         if cycle % 10 == 9 || cycle + 1 == cycles {
-            let log = open(&path, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+            let log = FjallLog::open_with(&path, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
             prove(&log, acknowledged, &context);
             if cycle % 50 == 49 {
                 all += acknowledged.last;

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use netstats_log::FjallLog;
+
 use crate::child::{Appender, folder_and_socket, options, parse_ack};
-use crate::support::{Acknowledged, Random, count, open, prove, tell, wait};
+use crate::support::{Acknowledged, Random, count, prove, tell, wait};
 
 /// Batches that the unsynced child appends at most: fjall's journal must not be rotated, which syncs it.
 const CONTROL_BATCHES: u64 = 20_000;
@@ -136,7 +138,7 @@ fn no_acknowledged_event_is_lost_when_the_power_goes() {
         if acknowledged.last == 0 && !folder.exists() {
             return;
         }
-        let log = open(folder, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let log = FjallLog::open_with(folder, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
         prove(&log, acknowledged, context);
     };
     let all = cuts(&disk, "child::the_child_appends_and_tells", number, &mut random, check);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use netstats_event::{ChainHash, Position};
-use netstats_log::{Error, FjallLog, Log, LogOptions, verify};
+use netstats_log::{Log, verify};
 use tempfile::TempDir;
 
 /// How many of something: the short size, or a multiple of it.
@@ -79,18 +79,6 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-/// Opens a log that nobody else has. A process that another rig starts at this moment holds our open files, the lock
-/// among them, until it has become another program.
-pub(crate) fn open(folder: &Path, options: LogOptions) -> Result<FjallLog, Error> {
-    for _ in 0..500 {
-        match FjallLog::open_with(folder, options) {
-            Err(error) if error.to_string().contains("in use by another process") => wait(Duration::from_millis(10)),
-            result => return result,
-        }
-    }
-    FjallLog::open_with(folder, options)
 }
 
 /// Lets time pass: for moments that are chance, and for what others do.

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use netstats_log::{ErrorKind, repair};
+use netstats_log::{ErrorKind, FjallLog, repair};
 
 use crate::child::{Appender, options, parse_ack};
-use crate::support::{Acknowledged, Random, copy, count, open, prove, scratch, tell};
+use crate::support::{Acknowledged, Random, copy, count, prove, scratch, tell};
 
 const CALLS: [&str; 7] = ["write", "fdatasync", "fsync", "openat", "rename", "ftruncate", "unlink"];
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EMFILE", "EDQUOT", "EINTR"];
@@ -103,7 +103,7 @@ fn any_failing_system_call_is_told_or_got_over_and_nothing_acknowledged_is_lost(
         match judge(&said, call, before) {
             Ok((outcome, acknowledged)) => {
                 *outcomes.entry((call, outcome)).or_default() += 1;
-                match open(&work, options()) {
+                match FjallLog::open_with(&work, options()) {
                     Ok(log) => prove(&log, acknowledged, &context),
                     // The store under the log may leave a file that it does not take back itself. That is refused by
                     // name, and what it says to do has to bring back everything.
@@ -112,7 +112,7 @@ fn any_failing_system_call_is_told_or_got_over_and_nothing_acknowledged_is_lost(
                         *outcomes.entry((call, "refused afterwards, repaired")).or_default() += 1;
                         let aside = work.with_extension("damaged");
                         repair(&work, &aside, false).unwrap();
-                        prove(&open(&work, options()).unwrap(), acknowledged, &context);
+                        prove(&FjallLog::open_with(&work, options()).unwrap(), acknowledged, &context);
                         let _ = std::fs::remove_dir_all(&aside);
                     }
                     Err(error) => faults.push(format!("{context}: not to be opened afterwards: {error}")),

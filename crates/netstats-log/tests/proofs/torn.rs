@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use netstats_event::ChainHash;
-use netstats_log::{Journal, Log, LogOptions};
+use netstats_log::{FjallLog, Journal, Log, LogOptions};
 
 use crate::child::{Appender, batch, folder_and_socket, parse_ack};
 use crate::recorder::{NAMES_ONE_BY_ONE, Op, Recorder, Recording};
-use crate::support::{Acknowledged, Random, count, open, prove, scratch, tell};
+use crate::support::{Acknowledged, Random, count, prove, scratch, tell};
 
 /// Batches of each of the processes that the recorded log sees.
 const BATCHES: u64 = 40;
@@ -38,7 +38,7 @@ fn the_child_that_is_recorded() {
     let mut words = BufReader::new(socket.try_clone().unwrap()).lines();
     words.next();
     let mut acks = File::options().create(true).append(true).open(folder.join("acks")).unwrap();
-    let log = Arc::new(open(&folder.join("log"), options()).unwrap());
+    let log = Arc::new(FjallLog::open_with(folder.join("log"), options()).unwrap());
     let journal = Journal::open(log.clone()).unwrap();
     let begin = log.head().last;
     for number in begin..begin + BATCHES {
@@ -80,7 +80,8 @@ fn acknowledged(recording: &Recording) -> Vec<(usize, Acknowledged)> {
 
 /// A log that was cut off there.
 fn check(folder: &Path, before: Acknowledged, batches: &HashMap<u64, ChainHash>, context: &str) -> Result<(), String> {
-    let log = open(folder, LogOptions { seals: false, ..options() }).map_err(|error| format!("refused: {error}"))?;
+    let log = FjallLog::open_with(folder, LogOptions { seals: false, ..options() })
+        .map_err(|error| format!("refused: {error}"))?;
     prove(&log, before, context);
     let head = log.head();
     if batches.get(&head.last) != Some(&head.chain) {
