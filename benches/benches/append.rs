@@ -1,47 +1,18 @@
 //! Durable appends: the Journal on the fjall engine, beside fjall alone with the same bytes and the same syncs.
 #![allow(missing_docs, reason = "criterion's macros")]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use netstats_event::{
-    ChainHash, ClockSource, DestinationId, Echo, Event, HEADER_BYTES, JobId, PingMeasured, Position, Rtt, SampleFlags,
-    SampleHead, Timestamp, Transport, encode,
-};
+use netstats_bench::event;
+use netstats_event::{ChainHash, Event, HEADER_BYTES, Position, Timestamp, encode};
 use netstats_log::{FjallLog, Journal, MemoryLog};
-
-/// A burst of ten echoes, as a minute's slot of one destination gives it.
-fn burst(number: u64) -> Event {
-    let rtt = |i: u64| Echo::Reply(Rtt::from_micros(12_000 + (number * 7_919 + i * 104_729) as u32 % 1_500));
-    PingMeasured {
-        head: SampleHead {
-            job: JobId(1),
-            destination: DestinationId((number % 100) as u32),
-            slot_at: Timestamp::from_millis(1_795_000_000_000 + (number / 100 * 60_000) as i64),
-            lateness_us: (number % 900) as u32,
-            flags: SampleFlags::default(),
-        },
-        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, (number % 100) as u8)),
-        transport: Transport::IcmpDatagram,
-        clock: ClockSource::KernelReceive,
-        payload_bytes: 56,
-        spacing_ms: 100,
-        timeout_ms: 2_000,
-        echoes: (0..10).map(rtt).collect(),
-        ttl: Some(57),
-        duplicates: 0,
-        reordered: 0,
-        bad_replies: 0,
-    }
-    .into()
-}
 
 fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
     for events in [1_u64, 100, 1_000] {
-        let batch: Vec<Event> = (0..events).map(burst).collect();
+        let batch: Vec<Event> = (0..events).map(event).collect();
         group.throughput(Throughput::Elements(events));
 
         let folder = tempfile::tempdir().unwrap();
@@ -91,7 +62,7 @@ fn open(criterion: &mut Criterion) {
     let path = folder.path().join("log");
     let journal = Journal::open(Arc::new(FjallLog::open(&path).unwrap())).unwrap();
     for thousand in 0..1_000 {
-        journal.append((thousand * 1_000..(thousand + 1) * 1_000).map(burst).collect()).unwrap();
+        journal.append((thousand * 1_000..(thousand + 1) * 1_000).map(event).collect()).unwrap();
     }
     drop(journal);
     let mut group = criterion.benchmark_group("open");

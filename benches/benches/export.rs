@@ -12,10 +12,8 @@ use std::io;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
-use netstats_event::{
-    ClockSource, DestinationId, Echo, Envelope, JobId, Metric, PingMeasured, Position, Rtt, SampleFlags, SampleHead,
-    Timestamp, Transport,
-};
+use netstats_bench::{Random, peak_mib, ping};
+use netstats_event::{DestinationId, Echo, Envelope, JobId, Metric, Position, Rtt, Timestamp};
 use netstats_export::{Export, Format, Names, ReportHead, columns_named};
 
 const START: i64 = 1_790_000_000_000;
@@ -37,36 +35,14 @@ const COLUMNS: [&str; 12] = [
     "packets_sent",
 ];
 
-fn burst(number: u64, random: &mut u64) -> Envelope {
-    let mut below = |most: u32| {
-        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from(*random >> 33).unwrap_or(0) % most
-    };
-    let mut echo = || match below(200) {
+fn burst(number: u64, random: &mut Random) -> Envelope {
+    let mut echo = || match random.below(200) {
         0 => Echo::Lost,
-        _ => Echo::Reply(Rtt::from_micros(10_000 + below(3_000))),
+        _ => Echo::Reply(Rtt::from_micros(10_000 + random.below(3_000))),
     };
     let minute = i64::try_from(number / DESTINATIONS).unwrap_or(0);
-    let event = PingMeasured {
-        head: SampleHead {
-            job: JobId(1),
-            destination: DestinationId(u32::try_from(number % DESTINATIONS).unwrap_or(0) + 1),
-            slot_at: Timestamp::from_millis(START + minute * MINUTE),
-            lateness_us: 40,
-            flags: SampleFlags::default(),
-        },
-        address: [192, 0, 2, 1].into(),
-        transport: Transport::IcmpRaw,
-        clock: ClockSource::Kernel,
-        payload_bytes: 56,
-        spacing_ms: 200,
-        timeout_ms: 2_000,
-        echoes: (0..10).map(|_| echo()).collect(),
-        ttl: Some(57),
-        duplicates: 0,
-        reordered: 0,
-        bad_replies: 0,
-    };
+    let destination = u32::try_from(number % DESTINATIONS).unwrap_or(0) + 1;
+    let event = ping(destination, START + minute * MINUTE, (0..10).map(|_| echo()).collect());
     Envelope { position: Position(number + 1), recorded_at: Timestamp::from_millis(START), event: event.into() }
 }
 
@@ -96,13 +72,6 @@ fn export(format: Format, rows: u64) -> Export {
     }
 }
 
-/// The most memory of this process that was in RAM; Linux says it in a file.
-fn peak_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? / 1_024)
-}
-
 fn main() -> io::Result<()> {
     // cargo bench adds --bench.
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
@@ -114,7 +83,7 @@ fn main() -> io::Result<()> {
         None => File::options().write(true).open("/dev/null")?,
     };
     // The events are made beforehand where only the writing is to be measured; a portion of them comes again and again.
-    let mut random = 7;
+    let mut random = Random(7);
     let is_workbook = format == Format::Xlsx;
     let same: Vec<Envelope> = (0..PORTION).map(|number| burst(number, &mut random)).collect();
     let portions = (0..rows.div_ceil(PORTION)).map(|portion| {

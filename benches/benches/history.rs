@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netstats_api::{Api, ApiContext};
-use netstats_bench::Client;
+use netstats_bench::{Client, Random, peak_mib, ping};
 use netstats_broadcast::BroadcastProjector;
 use netstats_event::{
-    ClockSource, DestinationId, DestinationSpec, Draft, Echo, Envelope, Event, JobId, JobSpec, Meta, Metric,
-    PingMeasured, Position, Rtt, SampleFlags, SampleHead, Timestamp, Transport, encode,
+    DestinationSpec, Draft, Echo, Envelope, Event, JobSpec, Meta, Metric, Position, Rtt, Timestamp, encode,
 };
 use netstats_inventory::{Command, Inventory, InventoryProjector, Policy, decide};
 use netstats_log::{FjallLog, Journal, Log, LogOptions};
@@ -27,15 +26,6 @@ use netstats_series::{AvailabilityProjector, Series, SeriesProjector};
 
 const START: i64 = 1_790_000_000_000;
 const MINUTE: i64 = 60_000;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, below: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from(self.0 >> 33).unwrap_or(0) % below.max(1)
-    }
-}
 
 fn setting(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -49,26 +39,7 @@ fn burst(destination: u32, slot: i64, random: &mut Random) -> Event {
         1 => Echo::Reply(Rtt::from_micros(base + random.below(100_000))),
         _ => Echo::Reply(Rtt::from_micros(base + random.below(600) + random.below(600))),
     };
-    Event::PingMeasured(PingMeasured {
-        head: SampleHead {
-            job: JobId(1),
-            destination: DestinationId(destination),
-            slot_at: Timestamp::from_millis(slot),
-            lateness_us: 120,
-            flags: SampleFlags::default(),
-        },
-        address: "192.0.2.1".parse().expect("an address"),
-        transport: Transport::IcmpDatagram,
-        clock: ClockSource::Kernel,
-        payload_bytes: 56,
-        spacing_ms: 200,
-        timeout_ms: 2_000,
-        echoes: (0..10).map(|_| echo()).collect(),
-        ttl: Some(57),
-        duplicates: 0,
-        reordered: 0,
-        bad_replies: 0,
-    })
+    ping(destination, slot, (0..10).map(|_| echo()).collect()).into()
 }
 
 fn config(destinations: u32) -> Vec<Draft> {
@@ -161,15 +132,6 @@ fn size_of(folder: &Path) -> u64 {
         .sum()
 }
 
-/// The most memory that this process had resident since this was asked last, in MiB.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-    // Linux begins to watch anew.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1_024
-}
-
 /// Asks questions and prints how long the answers took.
 fn ask(address: SocketAddr, name: &str, times: u32, mut path: impl FnMut(u32) -> String) {
     let mut took: Vec<Duration> = Vec::new();
@@ -198,7 +160,7 @@ fn make(folder: &Path, destinations: u32, minutes: i64) {
     let log_bytes = size_of(&folder.join("log"));
     println!("{last} events of {destinations} destinations written and sealed in {:.1?}", start.elapsed());
     println!("log {:.2} B/RTT ({log_bytes} bytes)", log_bytes as f64 / rtts);
-    println!("at most resident, writing and sealing: {} MiB", peak_mib());
+    println!("at most resident, writing and sealing: {} MiB", peak_mib().unwrap_or(0));
 }
 
 /// Folds it into views, from nothing.
@@ -216,7 +178,11 @@ fn fold(folder: &Path, now: i64) {
     opened.runner.stop();
     opened.journal.close();
     drop(opened);
-    println!("views {} bytes; at most resident, folding: {} MiB", size_of(&folder.join("views")), peak_mib());
+    println!(
+        "views {} bytes; at most resident, folding: {} MiB",
+        size_of(&folder.join("views")),
+        peak_mib().unwrap_or(0)
+    );
 }
 
 fn main() {
@@ -288,7 +254,7 @@ fn main() {
     ask(address, "24 h of one destination as 1 h, as of moments", times, |i| {
         format!("{}&as_of={}", series(any(), "now-1d", 30).replace("&end_time=now", ""), time(step(i % 60)))
     });
-    println!("at most resident since the cold start: {} MiB", peak_mib());
+    println!("at most resident since the cold start: {} MiB", peak_mib().unwrap_or(0));
     opened.runner.stop();
     opened.journal.close();
 }

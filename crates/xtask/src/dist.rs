@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::step::{Step, command, root, say};
+use crate::step::{Step, command, ended, root, say};
 use crate::tools;
 
 const USAGE: &str = "usage: cargo xtask dist KIND [--binary FILE]
@@ -34,17 +34,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         [kind] => make(kind, None),
         _ => Ok(false),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            say(USAGE);
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            say(&format!("dist: {error:#}"));
-            ExitCode::FAILURE
-        }
+    if let Ok(false) = done {
+        say(USAGE);
+        return ExitCode::from(2);
     }
+    ended("dist", done.map(drop))
 }
 
 fn make(kind: &str, binary: Option<&Path>) -> Result<bool> {

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::http;
-use crate::step::{command, root, say};
+use crate::step::{command, ended, root, say};
 use faults::{Disk, Fault, Random};
 use look::{Look, Row};
 
@@ -55,13 +55,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     let minutes = value("--minutes").unwrap_or(60);
     let seed =
         value("--seed").unwrap_or_else(|| u64::from(std::process::id()) ^ Instant::now().elapsed().as_nanos() as u64);
-    match soak(minutes, seed, words.contains(&"--debug")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("soak: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended("soak", soak(minutes, seed, words.contains(&"--debug")))
 }
 
 fn build(is_debug: bool) -> Result<PathBuf> {

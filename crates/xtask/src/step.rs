@@ -3,13 +3,20 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 /// Prints a line.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// How a command of this program ends, and why if it is not well.
+pub(crate) fn ended(command: &str, done: Result<()>) -> ExitCode {
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    say(&format!("{command}: {error:#}"));
+    ExitCode::FAILURE
 }
 
 /// The top of the source tree.

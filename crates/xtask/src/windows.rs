@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::step::{command, root, say};
+use crate::step::{command, ended, root, say};
 use crate::{http, tools};
 
 const USAGE: &str = "usage: cargo xtask windows COMMAND     (needs root, and debootstrap to make the chroot)
@@ -46,13 +46,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("windows: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended("windows", done)
 }
 
 /// The chroot.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::step::{command, root, say};
+use crate::step::{command, ended, root, say};
 use crate::tools;
 
 const USAGE: &str = "usage: cargo xtask lab COMMAND
@@ -68,13 +68,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("lab: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended("lab", done)
 }
 
 /// Why there can be no lab here; none if there can.
