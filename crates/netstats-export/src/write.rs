@@ -1,9 +1,10 @@
 //! One way from events to a file, whatever its format.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::mpsc;
 
 use netstats_event::{Envelope, Metric};
-use netstats_series::rows_of;
+use netstats_series::{Row, rows_of};
 
 use crate::pack::Pack;
 use crate::report::ReportHead;
@@ -117,7 +118,7 @@ impl Export {
     /// Those of the events' source and of `out`; a pack without `proof`.
     pub fn write(
         self,
-        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         proof: Option<Proof<'_>>,
         out: impl Write + Send,
     ) -> io::Result<u64> {
@@ -142,7 +143,7 @@ impl Export {
 
     fn json(
         self,
-        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         out: impl Write,
         style: JsonStyle,
     ) -> io::Result<u64> {
@@ -155,7 +156,7 @@ impl Export {
     #[cfg(feature = "parquet")]
     fn parquet(
         self,
-        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         out: impl Write + Send,
     ) -> io::Result<u64> {
         let out = BufWriter::new(out);
@@ -168,31 +169,46 @@ impl Export {
     #[cfg(not(feature = "parquet"))]
     fn parquet(
         self,
-        _portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        _portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         _out: impl Write + Send,
     ) -> io::Result<u64> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without Parquet"))
     }
 
+    /// The rows are made by a thread of their own, a few portions ahead of the writing at most.
     fn each(
-        mut self,
-        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        self,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         mut write: impl FnMut(&crate::Line<'_>) -> io::Result<()>,
     ) -> io::Result<u64> {
-        let mut count = 0;
-        for portion in portions {
-            for row in portion?.iter().flat_map(|event| rows_of(event, &self.metrics)) {
-                self.names.complete(&row);
-                write(&self.names.line(&row))?;
-                count += 1;
+        const AHEAD: usize = 2;
+        let Self { mut names, metrics, .. } = self;
+        let rows_in = |portion: Vec<Envelope>| {
+            let mut rows = Vec::with_capacity(portion.len());
+            portion.iter().for_each(|event| rows.extend(rows_of(event, &metrics)));
+            rows
+        };
+        std::thread::scope(|scope| {
+            let (made, to_write) = mpsc::sync_channel::<io::Result<Vec<Row>>>(AHEAD);
+            scope.spawn(move || {
+                // Nobody takes them any more once the writing has failed.
+                portions.map(|portion| portion.map(&rows_in)).all(|rows| made.send(rows).is_ok())
+            });
+            let mut count = 0;
+            for rows in to_write {
+                for row in rows? {
+                    names.complete(&row);
+                    write(&names.line(&row))?;
+                    count += 1;
+                }
             }
-        }
-        Ok(count)
+            Ok(count)
+        })
     }
 
     fn workbook(
         self,
-        portions: impl Iterator<Item = io::Result<Vec<Envelope>>>,
+        portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         out: impl Write + Send,
     ) -> io::Result<u64> {
         let mut report =

@@ -198,9 +198,14 @@ pub struct Cursor {
 pub fn rows_of(envelope: &Envelope, metrics: &[Metric]) -> Vec<Row> {
     let Some(probe) = envelope.event.probe() else { return Vec::new() };
     let metrics = if metrics.is_empty() { &Metric::ALL[..] } else { metrics };
-    let mut metrics = metrics.iter().copied().filter(|metric| metric.probe() == probe).peekable();
-    let Some(row) = metrics.peek().and_then(|first| row_of(envelope, *first)) else { return Vec::new() };
-    metrics.map(|metric| Row { metric, ..row.clone() }).collect()
+    let mut metrics = metrics.iter().copied().filter(|metric| metric.probe() == probe);
+    let Some(row) = metrics.next().and_then(|first| row_of(envelope, first)) else { return Vec::new() };
+    let mut rows = Vec::with_capacity(1);
+    rows.push(row);
+    for metric in metrics {
+        rows.push(Row { metric, ..rows[0].clone() });
+    }
+    rows
 }
 
 fn row_of(envelope: &Envelope, metric: Metric) -> Option<Row> {
@@ -271,7 +276,8 @@ pub(crate) fn round_millis(micros: f64) -> f64 {
 
 /// Puts what a set of round trips says into a row.
 fn summed(row: &mut Row, micros: impl Iterator<Item = u32>) {
-    let times: Vec<f64> = micros.map(f64::from).collect();
+    let mut times = Vec::with_capacity(micros.size_hint().1.unwrap_or(0));
+    times.extend(micros.map(f64::from));
     let Some(summary) = summarise(&times) else { return };
     row.rtt_ms = Some(round_millis(summary.median));
     row.min_ms = Some(round_millis(summary.min));

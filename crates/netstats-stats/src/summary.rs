@@ -51,10 +51,17 @@ pub fn quantiles<const N: usize>(values: &[f64], qs: [f64; N]) -> Option<[f64; N
     select(&mut finite(values)?, qs)
 }
 
+/// Values that are sorted sooner than sought in: those of a burst.
+const FEW: usize = 20;
+
 /// Puts each quantile's neighbours where they belong, the smallest first, so that the next one seeks above it only.
 fn select<const N: usize>(values: &mut [f64], qs: [f64; N]) -> Option<[f64; N]> {
     if values.is_empty() || !qs.iter().all(|q| (0.0..=1.0).contains(q)) {
         return None;
+    }
+    if values.len() <= FEW {
+        values.sort_unstable_by(f64::total_cmp);
+        return Some(qs.map(|q| quantile(values, q).unwrap_or(f64::NAN)));
     }
     let last = count(values.len() - 1);
     let mut order: [usize; N] = std::array::from_fn(|i| i);

@@ -94,7 +94,7 @@ impl Wanted {
         self,
         app: &App,
         out: impl Write + Send,
-        mut seen: impl FnMut(&[Envelope]) -> io::Result<()>,
+        mut seen: impl FnMut(&[Envelope]) -> io::Result<()> + Send,
     ) -> io::Result<u64> {
         let Self { export, query, among, .. } = self;
         let journal = &*app.context.journal;

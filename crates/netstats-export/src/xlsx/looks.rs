@@ -125,6 +125,10 @@ pub(super) fn line(of: &str) -> String {
 pub(super) fn text(text: &str) -> String {
     const MARK: &str = " ... (cut)";
     let clean = |c: char| if c.is_control() && !matches!(c, '\t' | '\n' | '\r') { '\u{fffd}' } else { c };
+    // Bytes are at least as many as UTF-16 units, and plain ASCII has nothing to clean.
+    if text.len() <= MAX_CELL_CHARS && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return text.to_owned();
+    }
     if text.chars().map(char::len_utf16).sum::<usize>() <= MAX_CELL_CHARS {
         return text.chars().map(clean).collect();
     }

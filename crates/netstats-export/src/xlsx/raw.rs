@@ -55,7 +55,7 @@ impl RawSheets {
         let sheet = workbook.add_worksheet();
         begin(sheet, "Raw data", &self.columns, looks)?;
         for (at, row) in (1..).zip(&rows) {
-            write_row(sheet, at, &self.columns, row, names, &self.zone, looks)?;
+            write_row(sheet, at, &self.columns, row, names, &self.zone)?;
         }
         let last_row = u32::try_from(rows.len()).unwrap_or(MAX_SHEET_ROWS - 1);
         if rows.is_empty() {
@@ -74,7 +74,7 @@ impl RawSheets {
             self.next_sheet(workbook, looks)?;
         }
         let sheet = workbook.worksheet_from_index(self.sheet)?;
-        write_row(sheet, self.row, &self.columns, row, names, &self.zone, looks)?;
+        write_row(sheet, self.row, &self.columns, row, names, &self.zone)?;
         self.row += 1;
         Ok(())
     }
@@ -110,6 +110,8 @@ fn begin(sheet: &mut Worksheet, name: &str, columns: &[&'static Column], looks: 
     sheet.set_name(name)?;
     for (column, about) in (0..).zip(columns) {
         sheet.set_column_width(column, width(about))?;
+        // A cell without a format of its own takes its column's: no format is looked up for each of millions.
+        sheet.set_column_format(column, looks.of(about.look))?;
     }
     sheet.set_freeze_panes(1, 0)?;
     set_up_print(sheet, Some(0), columns.iter().map(|about| width(about)).sum())?;
@@ -126,11 +128,10 @@ fn write_row(
     row: &Row,
     names: &Names,
     zone: &TimeZone,
-    looks: &Looks,
 ) -> Result<(), XlsxError> {
     let line = names.line(row);
     for (column, about) in (0..).zip(columns) {
-        write_cell(sheet, at, column, (about.value)(&line), zone, looks.of(about.look))?;
+        write_cell(sheet, at, column, (about.value)(&line), zone)?;
     }
     Ok(())
 }
@@ -141,23 +142,22 @@ fn write_cell(
     column: u16,
     cell: Cell<'_>,
     zone: &TimeZone,
-    format: &rust_xlsxwriter::Format,
 ) -> Result<(), XlsxError> {
     match cell {
         // Undefined stays empty: a filter, a chart and a mean pass over it.
         Cell::Empty => {}
         #[expect(clippy::cast_precision_loss, reason = "Excel has no larger integers")]
         Cell::Count(count) => {
-            sheet.write_number_with_format(row, column, count as f64, format)?;
+            sheet.write_number(row, column, count as f64)?;
         }
         Cell::Real(real) => {
-            sheet.write_number_with_format(row, column, real, format)?;
+            sheet.write_number(row, column, real)?;
         }
         Cell::Truth(truth) => {
             sheet.write_boolean(row, column, truth)?;
         }
         Cell::Time(at) => {
-            sheet.write_number_with_format(row, column, serial(zone, at), format)?;
+            sheet.write_number(row, column, serial(zone, at))?;
         }
         Cell::Address(address) => {
             sheet.write_string(row, column, address.to_string())?;
