@@ -136,13 +136,7 @@ fn write_row(
     Ok(())
 }
 
-fn write_cell(
-    sheet: &mut Worksheet,
-    row: u32,
-    column: u16,
-    cell: Cell<'_>,
-    zone: &TimeZone,
-) -> Result<(), XlsxError> {
+fn write_cell(sheet: &mut Worksheet, row: u32, column: u16, cell: Cell<'_>, zone: &TimeZone) -> Result<(), XlsxError> {
     match cell {
         // Undefined stays empty: a filter, a chart and a mean pass over it.
         Cell::Empty => {}
