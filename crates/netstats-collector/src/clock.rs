@@ -53,11 +53,13 @@ impl Reading {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     anchor: Reading,
+    /// The monotonic clock goes on while the host sleeps.
+    counts_sleep: bool,
 }
 
 impl Clock {
     pub(crate) const fn new(reading: Reading) -> Self {
-        Self { anchor: reading }
+        Self { anchor: reading, counts_sleep: platform::COUNTS_SLEEP }
     }
 
     /// The wall time of a monotonic moment.
@@ -87,7 +89,8 @@ impl Clock {
         };
         self.anchor = reading;
         let slept = Some(slept).filter(|slept| *slept >= HOST_SLEEP);
-        let stepped_ns = drift_ns - slept.map_or(0, |slept| i64::try_from(slept.as_nanos()).unwrap_or(i64::MAX));
+        let unseen = slept.filter(|_| !self.counts_sleep);
+        let stepped_ns = drift_ns - unseen.map_or(0, |slept| i64::try_from(slept.as_nanos()).unwrap_or(i64::MAX));
         let is_step = stepped_ns.unsigned_abs() > u64::try_from(CLOCK_STEP.as_nanos()).unwrap_or(u64::MAX);
         Jump { slept, stepped_ns: is_step.then_some(stepped_ns) }
     }
@@ -107,7 +110,7 @@ mod tests {
 
     fn start() -> (Clock, Reading) {
         let reading = Reading { asleep: Some(Duration::ZERO), ..Reading::now() };
-        (Clock::new(reading), reading)
+        (Clock { anchor: reading, counts_sleep: false }, reading)
     }
 
     #[test]
@@ -127,6 +130,14 @@ mod tests {
         assert_eq!(back, Jump { slept: None, stepped_ns: Some(-60_000_000_000) });
         let (mut clock, begin) = start();
         let slept = clock.look(moved(begin, 1_000, 3_601_000, 3_600_000));
+        assert_eq!(slept, Jump { slept: Some(Duration::from_secs(3_600)), stepped_ns: None });
+    }
+
+    #[test]
+    fn a_sleep_is_no_step_where_the_monotonic_clock_counts_it() {
+        let (clock, begin) = start();
+        let mut clock = Clock { counts_sleep: true, ..clock };
+        let slept = clock.look(moved(begin, 3_601_000, 3_601_000, 3_600_000));
         assert_eq!(slept, Jump { slept: Some(Duration::from_secs(3_600)), stepped_ns: None });
     }
 

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use netstats_event::{ChainHash, HEADER_BYTES, MAX_PAYLOAD_BYTES, Position, Record, RecordError, Timestamp};
 
 use crate::carry::Front;
-use crate::files::{open_text, read, replace, seal_text, sync_folder};
+use crate::files::{open_text, read, replace, seal_text};
 use crate::lock_file::LockFile;
 use crate::manifest::{Manifest, Sealed, StoreId};
+use crate::platform::sync_folder;
 use crate::repair::{Batch, salvage, unusable};
 use crate::{Error, ErrorKind, FjallLog, Head, Log};
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use netstats_event::{Position, Timestamp};
 
 use crate::engine::is_config;
-use crate::files::sync_folder;
 use crate::fjall_log::sealed_of;
 use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
+use crate::platform::sync_folder;
 use crate::repair::unusable;
 use crate::segment::{Cache, Item, Segment};
 use crate::{Error, ErrorKind, Head, ReadLimit, limits};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use netstats_event::Timestamp;
 
+use crate::platform::sync_folder;
 use crate::{Error, ErrorKind};
 
 /// Writes `bytes` to `path` by way of a temporary file: synced, renamed, and the folder synced.
@@ -27,11 +28,6 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Makes renames and new names in a folder durable. Windows does so by itself and cannot open a folder as a file.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
 }
 
 /// The whole file; none if it is not there. Nothing of ours that is read this way is over `at_most` bytes.

@@ -23,11 +23,12 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
 
 use crate::engine::{check_batch, check_range, envelope, is_config};
-use crate::files::{rfc3339, sync_folder};
+use crate::files::rfc3339;
 use crate::head::HeadFile;
 use crate::lock_file::LockFile;
 use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
 use crate::page::{Packer, PageError, Unpacker, key, last_key, parse_key};
+use crate::platform::sync_folder;
 use crate::preflight::Refused;
 use crate::recovery::Journals;
 use crate::retain::check_facts;

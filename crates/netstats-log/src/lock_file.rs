@@ -1,8 +1,10 @@
 //! A lock that is a file: held by one process, and let go with it whatever ends it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::Path;
+
+use crate::platform;
 
 /// Held while it lives.
 #[derive(Debug)]
@@ -14,12 +16,7 @@ impl LockFile {
     /// # Errors
     /// The file cannot be opened or locked.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(platform::hold(path)?.map(Self))
     }
 
     /// Writes this process's id into the file, for whoever finds it locked.
@@ -41,10 +38,8 @@ impl LockFile {
 }
 
 impl Drop for LockFile {
-    /// Unlocked, not only closed: a child that is being started holds copies of all open files until its program runs,
-    /// and a lock lasts until the last copy is closed.
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        platform::let_go(&self.0);
     }
 }
 
@@ -53,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_one_holders_signed_and_let_go_even_while_a_copy_is_open() {
+    fn a_lock_is_one_holders_and_signed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let mut held = LockFile::take(&path).unwrap().unwrap();
@@ -61,6 +56,18 @@ mod tests {
         assert_eq!(LockFile::signer(&path), None);
         held.sign().unwrap();
         assert_eq!(LockFile::signer(&path), Some(std::process::id().to_string()));
+        assert!(LockFile::take(&path).unwrap().is_none(), "asked for its signer");
+        drop(held);
+        assert!(LockFile::take(&path).unwrap().is_some());
+    }
+
+    /// On Windows children get no copies.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_is_let_go_even_while_a_copy_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = LockFile::take(&path).unwrap().unwrap();
         let copy = held.0.try_clone().unwrap();
         drop(held);
         assert!(LockFile::take(&path).unwrap().is_some());

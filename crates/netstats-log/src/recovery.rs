@@ -13,9 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use netstats_event::Position;
 
-use crate::files::sync_folder;
 use crate::limits::{MAX_COPIED_BYTES, MAX_SEQNO_STEP};
 use crate::manifest::Witness;
+use crate::platform::sync_folder;
 use crate::preflight::Refused;
 use crate::scan::{Hole, Journal, Piece, ends};
 use crate::{Head, limits};

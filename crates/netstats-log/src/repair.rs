@@ -17,10 +17,11 @@ use fjall::{Database, Keyspace};
 use netstats_event::{ChainHash, Draft, Position, Record, Timestamp};
 
 use crate::carry::Front;
-use crate::files::{rfc3339, sync_folder};
+use crate::files::rfc3339;
 use crate::fjall_log::{lock, open_store};
 use crate::manifest::{Manifest, Witness};
 use crate::page::{Unpacker, key, parse_key};
+use crate::platform::sync_folder;
 use crate::preflight::check_version;
 use crate::recovery::journals;
 use crate::scan::{Journal, Piece};

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use netstats_event::{ChainHash, Position, Record};
 
-use crate::files::{self, sync_folder};
+use crate::files;
 use crate::fjall_log::{Parts, Shared, sealed_of};
 use crate::manifest::{Epoch, Sealed};
+use crate::platform::sync_folder;
 use crate::segment::{Builder, Cache, Segment};
 use crate::{Error, ErrorKind, ReadLimit, limits};
 

@@ -49,7 +49,7 @@ pub(crate) async fn connect(to: SocketAddr, timeout: Duration) -> Tried {
     let began = clock::now();
     let attempt = match socket.connect(&to.into()) {
         Ok(()) => finish(socket, began, timeout).await,
-        Err(error) if is_under_way(&error) => finish(socket, began, timeout).await,
+        Err(error) if platform::is_connecting(&error) => finish(socket, began, timeout).await,
         // The loopback answers within the call.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Attempt::Refused(clock::since(began)),
         Err(error) => Attempt::NotSent(error),
@@ -62,14 +62,6 @@ fn open(to: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket)
-}
-
-fn is_under_way(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let in_progress = error.raw_os_error() == Some(libc::EINPROGRESS);
-    #[cfg(not(unix))]
-    let in_progress = false;
-    in_progress || error.kind() == io::ErrorKind::WouldBlock
 }
 
 async fn finish(socket: Socket, began: Instant, timeout: Duration) -> Attempt {

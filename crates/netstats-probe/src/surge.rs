@@ -278,8 +278,8 @@ impl Shared {
 }
 
 async fn receive(shared: Arc<Shared>, socket: AsyncSocket, is_v6: bool) {
-    // Linux datagram sockets give the ICMP message alone and checked; raw ones, and those of macOS, give the IP header.
-    let is_plain = cfg!(target_os = "linux") && socket.get_type() != surge_raw();
+    // Raw sockets always give the IP header.
+    let is_plain = platform::IS_PLAIN_ICMP && socket.get_type() != surge_raw();
     let mut buffer = vec![0; 65_536];
     loop {
         match socket.recv_from(&mut buffer).await {

@@ -13,8 +13,8 @@ use netstats_projector::Runner;
 
 use crate::config::{self, Config, Problem, Retention};
 use crate::core::Core;
-use crate::gateway;
 use crate::logging::Logging;
+use crate::platform;
 use crate::settings::Decided;
 
 /// Other config events may come in between; then it is decided again.
@@ -206,7 +206,7 @@ impl Applier {
         let policy = self.place.policy(config);
         for _ in 0..TRIES {
             let state = self.inventory.current();
-            let (desired, left_out) = config.desired(gateway::find());
+            let (desired, left_out) = config.desired(platform::gateway());
             let starts = desired.starter.is_some() && !state.starter_applied;
             let command = Command::ApplyConfig(desired);
             let events = decide(&state, command, &Meta::by("config"), &policy)

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::ask::say;
+use crate::platform;
 
 /// Makes `cert.pem` and `key.pem` in `folder`, for these names; files that are there are left alone.
 ///
@@ -38,9 +39,7 @@ pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<()> {
 fn write_closed(path: &Path, text: &str) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = platform::for_owner(&mut options).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
 

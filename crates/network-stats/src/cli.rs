@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::LogFormat;
 use crate::doctor::DoctorArgs;
+use crate::platform::service::ServiceCommand;
 use crate::responder::ResponderArgs;
-use crate::service::ServiceCommand;
 
 /// Measures destinations on a schedule, keeps everything, shows it live.
 #[derive(Debug, Parser)]

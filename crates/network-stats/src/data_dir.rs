@@ -21,6 +21,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use netstats_export::SigningKey;
 use netstats_log::LockFile;
 
+use crate::platform;
+
 /// The data folder, ours while this lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -44,7 +46,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be made or closed to others, or another process holds it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        prepare(path).with_context(|| format!("the data folder {} cannot be used", path.display()))?;
+        platform::make_folder(path).with_context(|| format!("the data folder {} cannot be used", path.display()))?;
         Ok(Self { path: path.to_owned(), _lock: lock(path)? })
     }
 
@@ -152,38 +154,13 @@ fn new_seed(path: &Path) -> Result<[u8; 32]> {
     let _ = fs::remove_file(&part);
     let mut options = File::options();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&part).with_context(|| format!("{} cannot be written", part.display()))?;
+    let mut file = platform::for_owner(&mut options)
+        .open(&part)
+        .with_context(|| format!("{} cannot be written", part.display()))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&part, path).with_context(|| format!("{} cannot be put in its place", path.display()))?;
     Ok(seed)
-}
-
-#[cfg(unix)]
-fn prepare(path: &Path) -> Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    if !path.exists() {
-        return Ok(fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?);
-    }
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    // A folder made for us (mkdir, StateDirectory=) is closed; a folder with other things in it is left alone.
-    let is_ours = path.join("log").is_dir() || fs::read_dir(path)?.next().is_none();
-    if !is_ours {
-        bail!(
-            "others can read it (mode {mode:03o}) and it holds other things: give a folder of its own, or chmod 700 it"
-        );
-    }
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o700))?)
-}
-
-#[cfg(not(unix))]
-fn prepare(path: &Path) -> Result<()> {
-    Ok(fs::create_dir_all(path)?)
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ mod demo;
 mod doctor;
 mod exit;
 mod export;
-mod gateway;
 mod listen;
 mod log_command;
 mod log_file;
@@ -30,7 +29,6 @@ mod replay;
 mod responder;
 mod retention;
 mod serve;
-mod service;
 mod settings;
 mod signal;
 mod supervise;
@@ -47,7 +45,6 @@ use ask::say;
 use cli::{CertCommand, Cli, Command, ConfigCommand, DestinationCommand, ViewsCommand};
 
 fn main() -> ExitCode {
-    #[cfg(windows)]
     platform::speak_utf8();
     // clap itself ends with 2 on a wrong command line and with 0 after --help.
     match run(Cli::parse()) {
@@ -71,7 +68,7 @@ fn run(cli: Cli) -> Result<u8> {
         Command::Responder(arguments) => responder::run(&arguments)?,
         Command::VerifyPack { file, key } => verify_pack::run(&file, key.as_deref())?,
         Command::Cert(CertCommand::SelfSigned { out, names }) => cert::self_signed(&out, &names)?,
-        Command::Service(command) => service::run(command, &settings)?,
+        Command::Service(command) => platform::service::run(command, &settings)?,
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { dir } => pages::manual(&dir)?,
         Command::Doctor(arguments) => return doctor::run(&settings, &arguments),

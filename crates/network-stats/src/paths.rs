@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::platform;
+
 /// Where a config file is looked for in the current folder: a start out of the source folder.
 pub(crate) const LOCAL_CONFIG: &str = "config/network-stats.ron";
 const NAME: &str = "network-stats";
@@ -31,7 +33,7 @@ impl Places {
             "macos" => System::MacOs,
             _ => System::Other,
         };
-        Self { system, is_root: is_root(), get: |name| env::var_os(name).filter(|value| !value.is_empty()) }
+        Self { system, is_root: platform::is_root(), get: |name| env::var_os(name).filter(|value| !value.is_empty()) }
     }
 
     fn home(&self, below: &str) -> Option<PathBuf> {
@@ -69,17 +71,6 @@ impl Places {
         };
         own.into_iter().chain(shared).collect()
     }
-}
-
-#[cfg(target_os = "linux")]
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_root() -> bool {
-    env::var_os("USER").is_some_and(|user| user == "root")
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use netstats_probe::{RESPONDER_PORT, Responder, ResponderConfig};
 
 use crate::ask::say;
 use crate::logging;
-use crate::signal::{Signal, Signals};
+use crate::platform::Signals;
+use crate::signal::Signal;
 
 /// What a responder needs to know.
 #[derive(Clone, Debug, Args)]

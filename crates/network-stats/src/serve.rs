@@ -22,10 +22,11 @@ use crate::config::ServerLimits;
 use crate::core::Core;
 use crate::data_dir::DataDir;
 use crate::lost::Lost;
+use crate::platform::Signals;
 use crate::retention::Retainer;
 use crate::settings::Decided;
-use crate::signal::{Signal, Signals};
-use crate::{exit, gateway, listen, logging, supervise};
+use crate::signal::Signal;
+use crate::{exit, listen, logging, platform, supervise};
 
 /// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
@@ -67,7 +68,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
         CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), ..CollectorConfig::default() };
     let probes = match served {
         Served::Real => {
-            collector_config.gateway = Some(gateway::find);
+            collector_config.gateway = Some(platform::gateway);
             collector_config.meter = Some(Arc::clone(&meter));
             let guard = Some(guard(&applier));
             Probes::open(&ProbesConfig { secrets: Some(data.secrets()), guard, ..ProbesConfig::default() })
@@ -113,12 +114,12 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     runtime.spawn(retainer.until_stopped());
     data.announce(&url, &place_token)?;
     runtime.spawn(supervise::live(Box::new(move || drop(report()))));
-    supervise::ready();
+    platform::tell(platform::State::Running);
     greet(&decided, &url, &core.inventory.current(), &applied, &probes);
 
     let outcome = runtime.block_on(until_stop(&mut signals, &mut door, &applier));
     let overdue = watch_over_stop();
-    supervise::stopping();
+    platform::tell(platform::State::Stopping);
     runtime.spawn(second_signal(signals));
     let _ = stop.send(true);
     if outcome.is_ok() {
@@ -378,15 +379,8 @@ fn report(collector: &Collector, probes: &Probes) -> Report {
             fix: able.icmp_v4.fix,
         },
         problems,
-        resident_bytes: resident_bytes(),
+        resident_bytes: platform::resident_bytes(),
     }
-}
-
-/// Memory of this process that is in RAM; Linux says it in a file.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
 }
 
 pub(crate) const fn transport_name(transport: Transport) -> &'static str {

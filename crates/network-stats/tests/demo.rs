@@ -1,5 +1,4 @@
 //! The demo as a newcomer meets it.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
 
 mod support;

@@ -1,5 +1,4 @@
 //! `network-stats doctor` on machines in good and in bad states.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "tests keep time and may say SKIP")]
 
 #[cfg(target_os = "linux")]

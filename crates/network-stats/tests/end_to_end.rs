@@ -1,12 +1,10 @@
 //! The real program, from the command line to the log on disk and back. Traffic stays on loopback.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "tests keep time and may say SKIP")]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,8 +76,11 @@ fn a_newcomer_sees_real_samples_within_five_seconds_and_nothing_leaves_the_machi
     }
     assert_eq!(product.get("/api/jobs/internet")["state"]["name"], "stopped");
     assert_eq!(product.get("/api/jobs/internet/metrics"), json!([]));
-    let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o700, "the data folder is its owner's");
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&data).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700, "the data folder is its owner's");
+    }
 }
 
 #[test]
@@ -114,21 +115,21 @@ fn kill_dash_nine_keeps_what_was_acknowledged() {
             let is_there = names["items"].as_array().unwrap().iter().any(|item| item["name"] == *name);
             assert!(is_there, "{name} was acknowledged and is gone");
         }
-        let pid = product.id().to_string();
-        let killer = std::thread::spawn(move || {
-            std::thread::park_timeout(Duration::from_millis(150 + 130 * round));
-            std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
-        });
-        for n in 0.. {
-            let name = format!("d-{round}-{n}");
-            match product.ask("POST", "/api/destinations", Some(&json!({"name": name, "host": "127.0.0.3"}))) {
-                Ok((201, _)) => acknowledged.push(name),
-                Ok((status, problem)) => panic!("{status}: {problem}"),
-                Err(_) => break,
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::park_timeout(Duration::from_millis(150 + 130 * round));
+                product.signal("KILL");
+            });
+            for n in 0.. {
+                let name = format!("d-{round}-{n}");
+                match product.ask("POST", "/api/destinations", Some(&json!({"name": name, "host": "127.0.0.3"}))) {
+                    Ok((201, _)) => acknowledged.push(name),
+                    Ok((status, problem)) => panic!("{status}: {problem}"),
+                    Err(_) => break,
+                }
             }
-        }
-        killer.join().unwrap();
-        product.kill();
+        });
+        drop(product);
     }
     assert!(!acknowledged.is_empty());
     let verified = run(&["log", "verify", "--config", &config, "--data-dir", data.to_str().unwrap()]);
@@ -196,7 +197,7 @@ fn a_reload_takes_up_the_file_and_a_bad_file_changes_nothing() {
     let has = |list: &Value, name: &str| list["items"].as_array().unwrap().iter().any(|item| item["name"] == name);
 
     fs::write(&config, with(r#"(name: "declared", host: "127.0.0.4")"#)).unwrap();
-    product.signal("HUP");
+    product.reload();
     product.until("/api/destinations", |list| has(list, "declared"));
     let (status, problem) = product.ask("DELETE", "/api/destinations/declared", None).unwrap();
     assert_eq!(status, 409, "{problem}");

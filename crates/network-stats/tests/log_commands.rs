@@ -1,5 +1,4 @@
 //! The `log` commands of the real program: backup while it runs, stat, dump, damage, repair, restore.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
 
 mod support;

@@ -1,16 +1,14 @@
 //! The log of the real program: stories by one id, levels that change while it runs, and no secret in it.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
 
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use support::{Product, program, run, said};
+use support::{Product, close_to_others, program, run, said};
 
 const CONFIG: &str = r#"(
     log_level: "LEVEL",
@@ -149,7 +147,7 @@ fn no_password_token_cookie_or_credential_is_in_the_log_even_if_everything_is_lo
     let place = Place::new("()");
     let data = place.at("data");
     fs::create_dir_all(data.join("secrets")).unwrap();
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    close_to_others(&data);
     fs::write(data.join("secrets/line"), credential).unwrap();
     let (responder, port) = responder(&data.join("secrets/line"), &place.at("responder.log"));
     let config = format!(

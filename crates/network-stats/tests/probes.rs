@@ -1,18 +1,16 @@
 //! Every kind of probe through the real program: from the config file to the rows of the metrics route. All on the
 //! loopback.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "tests keep time and may say SKIP")]
 
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use support::{Product, program};
+use support::{Product, close_to_others, program};
 
 /// Answers `www.test` with 192.0.2.7, as a DNS server does.
 fn dns_server() -> u16 {
@@ -78,8 +76,7 @@ fn every_kind_of_probe_reaches_the_metrics_of_its_job() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir_all(data.join("secrets")).unwrap();
-    // As the manual says: a folder that only its owner can read.
-    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    close_to_others(&data);
     std::fs::write(data.join("secrets/lab"), "a token of this test only\n").unwrap();
     let responder = Responder::start(&data.join("secrets/lab"));
     let (dns, web) = (dns_server(), web_server());

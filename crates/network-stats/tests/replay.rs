@@ -1,5 +1,4 @@
 //! `network-stats replay` against the running product, which measures loopback meanwhile.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "tests keep time and may say SKIP")]
 
 mod support;

@@ -1,5 +1,4 @@
 //! Killed under load, again and again: a client that comes back with its last position has every event once.
-#![cfg(unix)]
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -1,5 +1,4 @@
 //! Retention in the real program: old samples are summarised, hours answer as before, and the log is still proved.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
 
 mod support;

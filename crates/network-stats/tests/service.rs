@@ -5,11 +5,10 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use support::{PATIENCE, Product, program, root, run, said};
+use support::{PATIENCE, Product, close_to_others, program, root, run, said};
 
 #[test]
 fn the_service_manager_is_told_that_it_runs_lives_and_stops() {
@@ -54,7 +53,7 @@ fn copy(from: &Path, to: &Path) {
 fn with_store(folder: &Path, format: &str) -> std::path::PathBuf {
     let data = folder.join(format);
     copy(&root().join("fixtures/stores").join(format), &data.join("log"));
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    close_to_others(&data);
     data
 }
 

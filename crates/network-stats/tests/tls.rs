@@ -1,5 +1,4 @@
 //! The command line asks a product that speaks TLS, and one that knows users: whom it trusts, and with what it comes in.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests keep time")]
 
 mod support;

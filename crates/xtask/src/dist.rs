@@ -1,6 +1,8 @@
 //! `cargo xtask dist`: the product as others install it. What goes into the packages lies in
 //! `crates/network-stats/packaging`; completions and manual pages are made by the program itself.
 
+mod looks;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,13 +10,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{Step, command, ended, root, say};
-use crate::tools;
+use crate::{tools, windows};
 
 const USAGE: &str = "usage: cargo xtask dist KIND [--binary FILE]
   tar         target/dist/network-stats-VERSION-MACHINE.tar.gz: program, completions, manual pages, services, documents
   deb         target/dist/network-stats_VERSION_ARCHITECTURE.deb (needs dpkg-deb)
-  windows     target/dist/network-stats-VERSION-windows-x86_64.zip, portable, with an installer script; the program is
-              that of `cargo xtask windows build --release`
+  windows     target/dist/network-stats-VERSION-windows-x86_64.zip, portable, with an installer script; the program
+              is built in the chroot of `cargo xtask windows`
   container   target/dist/container: a folder to build an image from, and the image if docker or podman works here
   --binary    this program instead of a fresh release build
 ";
@@ -46,7 +48,7 @@ fn make(kind: &str, binary: Option<&Path>) -> Result<bool> {
     let made = match kind {
         "tar" => tar(&own()?)?,
         "deb" => deb(&own()?, true)?,
-        "windows" => windows(binary)?,
+        "windows" => zip(binary)?,
         "container" => container(&own()?)?,
         _ => return Ok(false),
     };
@@ -68,7 +70,8 @@ fn build() -> Result<PathBuf> {
     Ok(root().join("target/release/network-stats"))
 }
 
-fn call(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+/// Runs a program in a folder; what it said is the error.
+pub(crate) fn call(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
     let output = command(program)
         .args(arguments)
         .current_dir(folder)
@@ -215,21 +218,23 @@ fn deb(program: &Path, is_small: bool) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn windows(binary: Option<&Path>) -> Result<PathBuf> {
-    let by_default = root().join("target-windows/x86_64-pc-windows-gnu/release/network-stats.exe");
-    let program = binary.map_or(by_default, Path::to_owned);
-    if !program.is_file() {
-        bail!("{} is not there: cargo xtask windows build --release makes it", program.display());
-    }
+fn zip(binary: Option<&Path>) -> Result<PathBuf> {
+    // The program of this machine knows the same command line; its build installs what the page is made with.
+    let own = root().join("target/debug/network-stats");
+    call("cargo", &["build", "-p", "network-stats"], &root())?;
+    let program = match binary {
+        Some(file) => file.to_owned(),
+        None => {
+            windows::build(&["--release", "--features", "ui"])?;
+            root().join("target-windows/x86_64-pc-windows-gnu/release/network-stats.exe")
+        }
+    };
     let name = format!("network-stats-{VERSION}-windows-x86_64");
     let folder = fresh(&name)?;
     put(&program, &folder.join("network-stats.exe"), 0o755)?;
     // Lines as Windows writes them.
     let script = fs::read_to_string(packaging().join("windows/install.ps1"))?.replace('\n', "\r\n");
     put_text(script.as_bytes(), &folder.join("install.ps1"), 0o644)?;
-    // The program of this machine knows the same command line.
-    let own = root().join("target/debug/network-stats");
-    call("cargo", &["build", "-p", "network-stats"], &root())?;
     put_text(&completions(&own, "powershell")?, &folder.join("completions/network-stats.ps1"), 0o644)?;
     documents(&folder)?;
     let file = format!("{name}.zip");
@@ -239,11 +244,17 @@ fn windows(binary: Option<&Path>) -> Result<PathBuf> {
     Ok(dist.join(file))
 }
 
-fn container(program: &Path) -> Result<PathBuf> {
+/// What an image is built from.
+fn folder_of_image(program: &Path) -> Result<PathBuf> {
     let folder = fresh("container")?;
     put(program, &folder.join("network-stats"), 0o755)?;
     put(&packaging().join("Containerfile"), &folder.join("Containerfile"), 0o644)?;
     put_text(b"", &folder.join("data/.keep"), 0o644)?;
+    Ok(folder)
+}
+
+fn container(program: &Path) -> Result<PathBuf> {
+    let folder = folder_of_image(program)?;
     let tool = ["podman", "docker"].into_iter().find(|tool| {
         tools::has(tool) && command(tool).arg("info").output().is_ok_and(|output| output.status.success())
     });
@@ -292,7 +303,10 @@ pub(crate) fn check(step: &mut Step) -> Result<()> {
         }
     }
     install(step, &package)?;
-    libraries(&program)
+    libraries(&program)?;
+    looks::tarball(step, &tar(&program)?)?;
+    looks::image(&folder_of_image(&program)?)?;
+    looks::plist(step, &packaging().join("net.network-stats.plist"))
 }
 
 /// Installs the package into a folder of its own, looks, and purges it.

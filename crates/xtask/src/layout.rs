@@ -1,5 +1,7 @@
 //! The layout test: the tables of `docs/ARCHITECTURE.md` against the crates as they are.
 
+mod systems;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,12 @@ pub(crate) fn check(_: &mut Step) -> Result<()> {
     let crates = crates(&metadata);
     let mut wrong = against_tables(&crates, &rows(&page), &only_in(&page));
     wrong.extend(crates.iter().flat_map(|(name, found)| lib_page(name, &found.folder)));
+    for (name, row) in rows(&page) {
+        // Chores and benches are for the machine that builds.
+        if let Some(found) = crates.get(&name).filter(|_| row.floor.is_some()) {
+            wrong.extend(systems::check(&name, &found.folder)?);
+        }
+    }
     for entry in fs::read_dir(root())? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let is_ours = name.starts_with('.') || name.starts_with("target") || name == "data" || TOP.contains(&&*name);

@@ -27,7 +27,11 @@ pub(crate) const STEPS: [(&str, &str, Run); 10] = [
     ("no-ui", "the product builds without its web interface", |step| {
         step.run("cargo", &["check", "-p", "network-stats", "--no-default-features"])
     }),
-    ("dist", "the Debian package: its contents, and installed into a folder; the unit file", dist::check),
+    (
+        "dist",
+        "the packages: the Debian one installed, the archive, the image's folder, the services' files",
+        dist::check,
+    ),
     ("lab", "probes against a network of known delay, loss and faults", in_lab),
     ("ui", "the web interface: types, lint, unit tests", ui),
     ("browser", "the page in headless Chromium, fed by the real product", browser),

@@ -12,10 +12,12 @@ struct Tool {
     left_out: &'static str,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 14] = [
     Tool { program: "python3", package: "python3-venv", left_out: "what Python reads back" },
     Tool { program: "soffice", package: "libreoffice-calc", left_out: "the report in LibreOffice" },
     Tool { program: "pdftoppm", package: "poppler-utils", left_out: "the report on paper" },
+    Tool { program: "zsh", package: "zsh", left_out: "completions as zsh reads them" },
+    Tool { program: "fish", package: "fish", left_out: "completions as fish reads them" },
     Tool { program: "npm", package: "npm", left_out: "the web interface and its tests" },
     Tool { program: "chromium", package: "chromium", left_out: "the page in a browser" },
     Tool { program: "ip", package: "iproute2", left_out: "tests in network namespaces" },

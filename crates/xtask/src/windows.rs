@@ -1,36 +1,39 @@
 //! `cargo xtask windows`: the product built for Windows (x86_64-pc-windows-gnu) and run under Wine, on a Debian machine.
 //!
 //! A chroot of Debian sid holds what this needs: rustc with the source of its library (no ready one is packaged for the
-//! target, so it is built), mingw-w64 and Wine. What that proves is that the code compiles, links, and works on the
+//! target, so it is built), mingw-w64, Wine, and Node for the page. What that proves is that the code compiles, links, and works on the
 //! Windows API as Wine implements it. It proves nothing about NTFS after a power cut, the firewall, real administrators'
 //! rights, or the service manager.
 
+mod check;
+mod suites;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 
 use crate::step::{command, ended, root, say};
-use crate::{http, tools};
+use crate::tools;
 
 const USAGE: &str = "usage: cargo xtask windows COMMAND     (needs root, and debootstrap to make the chroot)
   setup              make the chroot: some 3 GB in ~/.cache/network-stats-windows, or in NETSTATS_WINDOWS_ROOT
   build [ARGS...]    cargo build -p network-stats --no-default-features ARGS for Windows, into target-windows/
-                     (the web interface is left out unless ARGS has --features ui, which needs Node in the chroot)
+                     (the web interface is left out unless ARGS has --features ui)
   cargo ARGS...      any cargo command for Windows: cargo test -p netstats-log
+  test [CRATE...]    the tests of these crates, or of all, crate by crate; counts, and what was left out
   wine PROGRAM ...   run a program, by its path from the top of the source tree
-  check              build, and see it work: version, config, log, doctor, a kill; paths with blanks and letters
+  check [ZIP]        build, or unpack what `cargo xtask dist windows` made, and see it work: version, config, log, doctor,
+                     a kill, the service; all in paths with blanks and letters of other alphabets
   down               take the mounts away
 ";
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const PACKAGES: &str = "rustc,cargo,rust-src,gcc,libc6-dev,gcc-mingw-w64-x86-64-posix,g++-mingw-w64-x86-64-posix,\
                         ca-certificates,nasm,cmake,make";
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The debug build, from the top of the source tree.
+const BUILT: &str = "target-windows/x86_64-pc-windows-gnu/debug/network-stats.exe";
 
 /// One command.
 pub(crate) fn run(words: &[&str]) -> ExitCode {
@@ -39,7 +42,9 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         ["build", arguments @ ..] => build(arguments),
         ["cargo", arguments @ ..] => ready().and_then(|lab| lab.call("cargo", arguments)),
         ["wine", arguments @ ..] => ready().and_then(|lab| lab.call("wine", arguments)),
-        ["check"] => check(),
+        ["test", crates @ ..] => suites::run(crates),
+        ["check"] => build(&[]).and_then(|()| check::run(Path::new(BUILT))),
+        ["check", zip] => check::of_zip(Path::new(zip)),
         ["down"] => down(),
         _ => {
             say(USAGE);
@@ -98,11 +103,12 @@ fn setup() -> Result<()> {
     }
     let place = place()?;
     // The link to Wine leads to nowhere seen from out here.
-    if fs::symlink_metadata(place.join("usr/bin/wine")).is_ok() && place.join("usr/bin/cargo").exists() {
+    let has = |program: &str| fs::symlink_metadata(place.join("usr/bin").join(program)).is_ok();
+    if ["cargo", "wine", "node"].into_iter().all(has) {
         return Ok(());
     }
     if place.exists() {
-        bail!("{} is there, and is no chroot with Rust and Wine: remove it, or name another place", place.display());
+        bail!("{} is there without Rust, Wine and Node in it: remove it, or name another place", place.display());
     }
     if !tools::has("debootstrap") {
         bail!("debootstrap is missing: apt-get install debootstrap");
@@ -129,10 +135,13 @@ fn setup() -> Result<()> {
     let lab = Lab { root: place };
     mount(Path::new("/proc"), &lab.root.join("proc"))?;
     mount(Path::new("/dev"), &lab.root.join("dev"))?;
-    let install =
-        lab.inside("/").arg("apt-get install -y --no-install-recommends wine wine64").stdout(Stdio::null()).status()?;
+    let install = lab
+        .inside("/")
+        .arg("apt-get install -y --no-install-recommends wine wine64 nodejs")
+        .stdout(Stdio::null())
+        .status()?;
     if !install.success() {
-        bail!("Wine does not install");
+        bail!("Wine and Node do not install");
     }
     let _ = lab.inside("/").arg("timeout 180 wine wineboot -i").stdout(Stdio::null()).stderr(Stdio::null()).status();
     Ok(())
@@ -163,6 +172,10 @@ impl Lab {
         for (variable, tool) in [("CC", "gcc"), ("CXX", "g++"), ("AR", "ar")] {
             shell.arg(format!("{variable}_{lower}=x86_64-w64-mingw32-{tool}"));
         }
+        // Sizes and seeds of the tests.
+        for name in ["NETSTATS_LONG", "NETSTATS_SEED"] {
+            shell.args(std::env::var(name).ok().map(|value| format!("{name}={value}")));
+        }
         shell.args(["bash", "-c", &format!("cd {folder} && eval \"$0\"")]);
         shell
     }
@@ -173,13 +186,6 @@ impl Lab {
         let status = self.inside("/src").arg(format!("nice {}", words.join(" "))).status()?;
         if status.success() { Ok(()) } else { bail!("`{program} {}` failed ({status})", arguments.join(" ")) }
     }
-
-    /// Runs the product under Wine to its end; exit code and what it said.
-    fn product(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let output = self.inside("/src").arg(product_line(arguments)).output()?;
-        let text = [output.stdout, output.stderr].concat();
-        Ok((output.status.code().unwrap_or(-1), String::from_utf8(text).context("what it says is not UTF-8")?))
-    }
 }
 
 /// For the shell.
@@ -187,12 +193,17 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-fn product_line(arguments: &[&str]) -> String {
-    let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
-    format!("wine target-windows/{TARGET}/debug/network-stats.exe {}", words.join(" "))
+/// Runs a line of shell in the chroot, at the top of the source tree.
+pub(crate) fn in_chroot(line: &str) -> Result<()> {
+    let status = ready()?.inside("/src").arg(line).status()?;
+    if status.success() { Ok(()) } else { bail!("`{line}` failed ({status})") }
 }
 
-fn build(arguments: &[&str]) -> Result<()> {
+/// Builds the product for Windows.
+///
+/// # Errors
+/// There is no chroot and none can be made, or it does not build.
+pub(crate) fn build(arguments: &[&str]) -> Result<()> {
     let fixed = ["build", "-p", "network-stats", "--no-default-features"];
     ready()?.call("cargo", &[&fixed, arguments].concat())
 }
@@ -206,99 +217,4 @@ fn down() -> Result<()> {
         }
     }
     Ok(())
-}
-
-const CONFIG: &str = r#"(
-    limits: (min_interval_s: 1),
-    starter: (
-        destinations: [(name: "hier", host: "127.0.0.1", display_name: "Dieser Rechner (Ü)")],
-        jobs: [(name: "überall", interval: "1s", metrics: [ping], destinations: ["hier"], packets: 2, timeout: "500ms")],
-    ),
-)"#;
-
-/// The product at work under Wine.
-fn check() -> Result<()> {
-    build(&[])?;
-    let lab = ready()?;
-    let folder = "target-windows/Prüf Ordner ☃";
-    let place = root().join(folder);
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
-    fs::create_dir_all(&place)?;
-    fs::write(place.join("Ein stellung.ron"), CONFIG.replace('\n', "\r\n"))?;
-    let (config, data) = (format!("{folder}/Ein stellung.ron"), format!("{folder}/Mess daten"));
-    let settings = ["--config", &*config, "--data-dir", &*data];
-    let expect = |words: &[&str], code: i32, text: &str| -> Result<String> {
-        let (found, said) = lab.product(words)?;
-        if found != code || !said.contains(text) {
-            bail!("{words:?} ended with {found} instead of {code}, or did not say {text:?}:\n{said}");
-        }
-        say(&format!("ok  {}", words.join(" ")));
-        Ok(said)
-    };
-    expect(&["--version"], 0, env!("CARGO_PKG_VERSION"))?;
-    expect(&["check-config", &config], 0, "1 destination, 1 job")?;
-    expect(&["completions", "powershell"], 0, "network-stats")?;
-    expect(&["service", "status"], 1, "network-stats")?;
-    let acknowledged = serve_and_kill(&lab, &settings)?;
-    let verified = expect(&[&["log", "verify"][..], &settings].concat(), 0, "every checksum")?;
-    let events: u64 = verified.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0);
-    if events < acknowledged {
-        bail!("{acknowledged} events were acknowledged before the kill, {events} are there");
-    }
-    say(&format!("ok  killed after {acknowledged} acknowledged events, {events} are there"));
-    expect(&[&["views", "rebuild"][..], &settings].concat(), 0, "the same as before")?;
-    let doctor = lab.product(&[&["doctor"][..], &settings].concat())?.1;
-    for check in ["antivirus", "ping IPv4", "clock"] {
-        if !doctor.contains(check) {
-            bail!("doctor does not tell of {check}:\n{doctor}");
-        }
-    }
-    say(&format!("ok  doctor:\n{doctor}"));
-    Ok(())
-}
-
-/// Starts the product, sees it measure, adds a destination, and kills it.
-fn serve_and_kill(lab: &Lab, settings: &[&str]) -> Result<u64> {
-    let words = [&["serve", "--listen", "127.0.0.1:0"][..], settings].concat();
-    // exec, so that the process that is killed is Wine's.
-    let line = format!("exec {}", product_line(&words));
-    let mut product = Running(lab.inside("/src").arg(line).stdout(Stdio::piped()).spawn()?);
-    let lines = BufReader::new(product.0.stdout.take().context("no output")?).lines();
-    let start =
-        lines.map_while(Result::ok).find(|line| line.contains("http://")).context("it ended before it listened")?;
-    let port: u16 = start.trim().rsplit(':').next().and_then(|port| port.parse().ok()).context("no port")?;
-    say(&format!("ok  {}", start.trim()));
-    let row = until(port, "/api/jobs/1/metrics", |rows| rows.as_array().is_some_and(|rows| !rows.is_empty()))?;
-    say(&format!("ok  measured: {} {} ms", row[0]["status"], row[0]["response_time_ms"]));
-    let body = json!({"name": "Straße", "host": "127.0.0.2", "status": "paused"});
-    let (status, made) = http::ask(port, "POST", "/api/destinations", Some(&body), PATIENCE)?;
-    match made["position"].as_u64() {
-        Some(position) if status == 201 => Ok(position),
-        _ => bail!("{status}: {made}"),
-    }
-}
-
-/// Asks until it pleases.
-fn until(port: u16, path: &str, pleases: impl Fn(&serde_json::Value) -> bool) -> Result<serde_json::Value> {
-    for _ in 0..600 {
-        if let Ok((200, json)) = http::ask(port, "GET", path, None, PATIENCE)
-            && pleases(&json)
-        {
-            return Ok(json);
-        }
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    bail!("GET {path} does not please within a minute")
-}
-
-/// Killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

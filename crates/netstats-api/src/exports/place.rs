@@ -138,7 +138,8 @@ impl Place {
                         let _ = fs::remove_file(&path);
                         return Err(named(&path, &error));
                     }
-                    sync_folder(&part.folder);
+                    // A renamed file survives a power cut only if its folder does.
+                    let _ = netstats_log::sync_folder(&part.folder);
                     let digest = *part.hasher.finalize().as_bytes();
                     return Ok(Whole { file: self.name_of(&path)?, bytes: part.bytes, digest });
                 }
@@ -174,13 +175,6 @@ impl Drop for Part {
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// A renamed file survives a power cut only if its folder does.
-fn sync_folder(folder: &Path) {
-    if cfg!(unix) {
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
 }
 
 fn sweep(folder: &Path, deep: usize) {

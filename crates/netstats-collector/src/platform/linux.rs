@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// `Instant` stands still while the host sleeps.
+pub(crate) const COUNTS_SLEEP: bool = false;
+
 /// How long the host has slept since it booted: the boot-time clock counts it, the monotonic clock does not.
 pub(crate) fn asleep() -> Option<Duration> {
     let (before, boot, after) =

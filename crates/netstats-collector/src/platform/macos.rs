@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// `Instant` stands still while the host sleeps.
+pub(crate) const COUNTS_SLEEP: bool = false;
+
 /// How long the host has slept since it booted: the continuous clock counts it, the uptime clock does not.
 pub(crate) fn asleep() -> Option<Duration> {
     read(libc::CLOCK_MONOTONIC_RAW)?.checked_sub(read(libc::CLOCK_UPTIME_RAW)?)

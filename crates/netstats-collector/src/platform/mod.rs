@@ -3,14 +3,14 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{asleep, boot_id, host, monotonic_ns};
+pub(crate) use linux::{COUNTS_SLEEP, asleep, boot_id, host, monotonic_ns};
 
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::{asleep, boot_id, host, monotonic_ns};
+pub(crate) use macos::{COUNTS_SLEEP, asleep, boot_id, host, monotonic_ns};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(crate) use windows::{asleep, boot_id, host, monotonic_ns};
+pub(crate) use windows::{COUNTS_SLEEP, asleep, boot_id, host, monotonic_ns};

@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 use crate::connect::{Attempt, connect, socket_address};
 use crate::limits::{CONNECT_WITHIN, TEST_GRACE};
 use crate::tls::Tls;
-use crate::{BoxFuture, IcmpTransport, Outcome, Probe, Report, Request, Resolver, TransportError, clock};
-use cpu::Cpu;
+use crate::{BoxFuture, IcmpTransport, Outcome, Probe, Report, Request, Resolver, TransportError, clock, platform};
+pub(crate) use cpu::Cpu;
 use protocol::Way;
 pub use responder::{Responder, ResponderConfig};
 
@@ -85,7 +85,7 @@ impl BandwidthProbe {
         };
         let begin = clock::now();
         let idle_rtt = latency::idle(&*self.icmp, resolved.address, resolved.scope_id).await;
-        let cpu_before = Cpu::now();
+        let cpu_before = platform::cpu();
         let mut sample = BandwidthMeasured {
             head: Outcome::BLANK,
             address: resolved.address,
@@ -99,7 +99,7 @@ impl BandwidthProbe {
             failure: None,
         };
         self.both_ways(options, plan, resolved.scope_id, &mut sample).await;
-        if let Some(share) = Cpu::now().zip(cpu_before).map(|(after, before)| after.since(before)) {
+        if let Some(share) = platform::cpu().zip(cpu_before).map(|(after, before)| after.since(before)) {
             (sample.cpu_permille, sample.is_cpu_bound) = (share.own_permille, share.busy_permille >= BUSY_PERMILLE);
         }
         Ok(Report { first_sent: Some(begin), answers: resolved.answers, ..Report::of(Outcome::Bandwidth(sample)) })

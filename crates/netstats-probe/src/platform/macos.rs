@@ -7,6 +7,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::IcmpCapability;
 
+/// An ICMP datagram socket gives the IP header, too.
+pub(crate) const IS_PLAIN_ICMP: bool = false;
+
 /// The index of a network interface by name.
 #[expect(unsafe_code, reason = "if_nametoindex has no safe wrapper")]
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
@@ -31,15 +34,5 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
 
 /// No engine of its own yet: the portable one serves.
 pub(crate) fn icmp_transport() -> Option<std::sync::Arc<dyn crate::IcmpTransport>> {
-    None
-}
-
-/// The system does not tell how long a handshake took.
-pub(crate) fn handshake_rtt(_: &tokio::net::TcpStream) -> Option<netstats_event::Rtt> {
-    None
-}
-
-/// Nor how many segments were sent again.
-pub(crate) fn retransmits(_: &tokio::net::TcpStream) -> Option<u32> {
     None
 }

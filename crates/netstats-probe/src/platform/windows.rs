@@ -17,11 +17,11 @@ use windows_sys::Win32::NetworkManagement::IpHelper::{
 };
 use windows_sys::Win32::Networking::WinSock::{AF_INET6, SOCKADDR_IN6};
 
+use super::helper::{self, Fate};
 use crate::clock::now;
 use crate::flight::Flight;
 use crate::icmp::is_delay_felt;
 use crate::limits::{MAX_HELPER_CALLS, REACHED_MARGIN};
-use crate::wire::helper::{self, Fate};
 use crate::{BoxFuture, Burst, BurstResult, IcmpCapability, IcmpTransport, TransportError};
 
 const NOT_OPEN: &str = "the system's ICMP helper does not open";
@@ -29,6 +29,9 @@ const NOT_OPEN: &str = "the system's ICMP helper does not open";
 const DONT_FRAGMENT: u8 = 2;
 /// Bytes of a reply beyond its data: the structure, an ICMP error, an I/O status block.
 const REPLY_EXTRA: usize = 128;
+
+/// There are no ICMP datagram sockets.
+pub(crate) const IS_PLAIN_ICMP: bool = false;
 
 /// The index of a network interface: Windows gives zones as numbers.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
@@ -47,19 +50,14 @@ pub(crate) fn icmp_capability(is_v6: bool) -> IcmpCapability {
     }
 }
 
+/// A connection that is not there yet says so as on no other system: `WSAEWOULDBLOCK`.
+pub(crate) fn is_connecting(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::WouldBlock
+}
+
 /// The engine of this system.
 pub(crate) fn icmp_transport() -> Option<Arc<dyn IcmpTransport>> {
     Some(Arc::new(HelperTransport { calls: Arc::new(Semaphore::new(MAX_HELPER_CALLS)) }))
-}
-
-/// The system does not tell how long a handshake took.
-pub(crate) fn handshake_rtt(_: &tokio::net::TcpStream) -> Option<netstats_event::Rtt> {
-    None
-}
-
-/// Nor how many segments were sent again.
-pub(crate) fn retransmits(_: &tokio::net::TcpStream) -> Option<u32> {
-    None
 }
 
 /// One call of the helper a packet, each on a thread of tokio's pool, at most so many at a time.

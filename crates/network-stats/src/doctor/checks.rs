@@ -16,7 +16,7 @@ use crate::cli::Settings;
 use crate::data_dir::{DataDir, address_file};
 use crate::paths::Places;
 use crate::settings::{self, Decided};
-use crate::{exit, gateway, listen, platform, serve};
+use crate::{exit, listen, platform, serve};
 
 /// Host names that are looked up at most.
 const MAX_NAMES: usize = 20;
@@ -44,8 +44,8 @@ pub(super) fn all(settings: &Settings, places: &Places, is_online: bool) -> Vec<
     let limits = serve::limits(&decided.config.server.limits);
     findings.push(judge::open_files(platform::open_files(), (limits.connections + limits.sockets) as u64));
     findings.push(judge::clock(platform::is_clock_synchronised()));
-    findings.push(judge::gateway(gateway::find()));
-    findings.push(judge::resolver(name_servers(), resolves("localhost").is_ok()));
+    findings.push(judge::gateway(platform::gateway()));
+    findings.push(judge::resolver(platform::name_servers(), resolves("localhost").is_ok()));
     findings.extend(antivirus(&decided));
     if is_online {
         findings.extend(names(&decided));
@@ -85,7 +85,7 @@ fn data(decided: &Decided) -> Vec<Finding> {
         }
     }];
     if is_there {
-        findings.push(judge::rights(folder, mode(folder)));
+        findings.push(judge::rights(folder, platform::mode(folder)));
     }
     findings.push(judge::file_system(platform::file_system(place).as_deref()));
     match fs4::available_space(place).and_then(|free| Ok((free, fs4::total_space(place)?))) {
@@ -111,17 +111,6 @@ fn try_write(folder: &Path) -> std::io::Result<()> {
     });
     let _ = fs::remove_file(&path);
     written
-}
-
-#[cfg(unix)]
-fn mode(folder: &Path) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(fs::metadata(folder).ok()?.permissions().mode() & 0o777)
-}
-
-#[cfg(not(unix))]
-fn mode(_: &Path) -> Option<u32> {
-    None
 }
 
 /// The log, opened as a start opens it; that of a running product by its own word.
@@ -217,19 +206,13 @@ fn ping(check: &'static str, icmp: &IcmpCapability) -> Finding {
     }
 }
 
-/// `nameserver` lines of resolv.conf(5).
-fn name_servers() -> Option<usize> {
-    let text = fs::read_to_string("/etc/resolv.conf").ok()?;
-    Some(text.lines().filter(|line| line.trim_start().starts_with("nameserver")).count())
-}
-
 fn resolves(name: &str) -> std::io::Result<usize> {
     Ok((name, 0).to_socket_addrs()?.count())
 }
 
 /// Scanners open files while they are written.
 fn antivirus(decided: &Decided) -> Option<Finding> {
-    cfg!(windows).then(|| {
+    platform::HAS_SCANNERS.then(|| {
         let folder = std::path::absolute(&decided.data_dir).unwrap_or_default();
         let exclude = format!("Add-MpPreference -ExclusionPath '{}'", folder.display());
         Finding::fine("antivirus", "a scanner slows the event log down and may hold its files")
@@ -248,7 +231,7 @@ fn names(decided: &Decided) -> Vec<Finding> {
 }
 
 fn gateway_answers(probes: &Probes) -> Option<Finding> {
-    let gateway = gateway::find()?;
+    let gateway = platform::gateway()?;
     let probe = probes.get(ProbeKind::Ping)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let report = runtime.block_on(probe.run(&Request::to(&gateway.to_string())));

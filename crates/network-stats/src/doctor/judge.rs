@@ -4,20 +4,13 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::Finding;
-use crate::platform::PingGroups;
+use crate::platform::{PingGroups, RESOLVER};
 
 /// The command that opens the range for good.
 const OPEN_PING: &str = "echo 'net.ipv4.ping_group_range=0 2147483647' | sudo tee /etc/sysctl.d/60-network-stats.conf && \
                          sudo sysctl --system";
 /// Files and sockets besides the server's connections: the stores' files, probes' sockets.
 const OTHER_FILES: u64 = 512;
-
-/// Where the system is told how names resolve.
-const RESOLVER: &str = if cfg!(windows) {
-    "look at the name servers of the network adapter, and at System32\\drivers\\etc\\hosts"
-} else {
-    "look at /etc/hosts and /etc/nsswitch.conf"
-};
 
 /// File systems of other machines.
 const NETWORK: [&str; 14] = [

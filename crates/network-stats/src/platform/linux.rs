@@ -1,9 +1,13 @@
 //! Linux.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
-use super::PingGroups;
+use sd_notify::NotifyState;
+
+use super::{PingGroups, State};
 
 /// `CAP_NET_RAW` (capabilities(7)).
 const CAP_NET_RAW: u32 = 13;
@@ -58,6 +62,41 @@ fn groups_of(range: &str, status: &str) -> Option<PingGroups> {
     let own = effective.into_iter().chain(others).filter_map(|group| group.parse().ok()).collect();
     let rights = u64::from_str_radix(line("CapEff:")?.trim(), 16).ok()?;
     Some(PingGroups { range, own, has_raw: rights >> CAP_NET_RAW & 1 == 1 })
+}
+
+/// `nameserver` lines of resolv.conf(5).
+pub(crate) fn name_servers() -> Option<usize> {
+    let text = fs::read_to_string("/etc/resolv.conf").ok()?;
+    Some(text.lines().filter(|line| line.trim_start().starts_with("nameserver")).count())
+}
+
+/// Memory of this process that is in RAM.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
+}
+
+/// Whether this process is the administrator's.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Tells systemd, if it started us.
+pub(crate) fn tell(state: State) {
+    let state = match state {
+        State::Running => NotifyState::Ready,
+        State::Alive => NotifyState::Watchdog,
+        State::Stopping => NotifyState::Stopping,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told how we do");
+    }
+}
+
+/// How long systemd waits for a sign of life; none if it does not ask.
+pub(crate) fn watched_within() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
 }
 
 #[cfg(test)]

@@ -1,6 +1,15 @@
 //! Starts the real program and talks to it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -37,6 +46,11 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
+/// As the manual says: a folder that only its owner can read.
+pub(crate) fn close_to_others(folder: &Path) {
+    system::close_to_others(folder);
+}
+
 /// What a run said, both ways.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -67,7 +81,7 @@ impl Product {
 
     /// Starts this, and waits for its start line.
     pub(crate) fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = system::signalled_alone(&mut command).stdout(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -158,10 +172,19 @@ impl Product {
         }
     }
 
-    /// Sends a signal by name (`TERM`, `HUP`, `KILL`).
+    /// Sends a signal by name (`TERM`, `KILL`), or what the system has in its place.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        system::signal(self.id(), name);
+    }
+
+    /// Has it take up the config file again: by a signal where there is one for that.
+    pub(crate) fn reload(&self) {
+        if cfg!(unix) {
+            return self.signal("HUP");
+        }
+        let (status, answer) =
+            self.ask("POST", "/api/config/reload", Some(&Value::Object(Default::default()))).unwrap();
+        assert_eq!(status, 200, "{answer}");
     }
 
     /// Waits for its end.
@@ -176,7 +199,7 @@ impl Product {
         }
     }
 
-    /// SIGTERM; how it ended, and after how long.
+    /// The signal to stop; how it ended, and after how long.
     pub(crate) fn stop(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         self.signal("TERM");
@@ -184,7 +207,7 @@ impl Product {
         (status, start.elapsed())
     }
 
-    /// SIGKILL.
+    /// Killed, with nothing that it could do about it.
     pub(crate) fn kill(mut self) {
         self.signal("KILL");
         self.ended();

@@ -1,11 +1,13 @@
 //! Linux.
 
+mod cpu;
 mod engine;
 mod socket;
 mod tcp;
 mod trace;
 mod udp;
 
+pub(crate) use cpu::cpu;
 pub(crate) use tcp::{handshake_rtt, retransmits};
 pub(crate) use trace::{trace_tcp, trace_udp};
 pub(crate) use udp::Datagrams;
@@ -17,6 +19,9 @@ use netstats_event::{ClockSource, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{IcmpCapability, IcmpTransport};
+
+/// An ICMP datagram socket gives the message alone, and checked.
+pub(crate) const IS_PLAIN_ICMP: bool = true;
 
 /// The index of a network interface by name.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {

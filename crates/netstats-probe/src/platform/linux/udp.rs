@@ -11,10 +11,20 @@ use tokio::io::unix::AsyncFd;
 
 use super::socket::{Notice, ProbeSocket};
 use crate::clock;
-use crate::datagrams::{Datagram, Sent};
+use crate::datagrams::Datagram;
 
 /// Messages moved at a time: one answer and one stamp, seldom more.
 const BATCH: usize = 4;
+
+/// When the last one was sent.
+struct Sent {
+    /// Our wall clock before the call.
+    wall: i64,
+    /// Our monotonic clock before the call.
+    monotonic: Instant,
+    /// The kernel's stamp.
+    stamp: Option<i64>,
+}
 
 pub(crate) struct Datagrams {
     socket: AsyncFd<ProbeSocket>,

@@ -9,7 +9,7 @@ use crate::ask::say;
 use crate::cli::Settings;
 use crate::exit::Usage;
 
-const PLIST: &str = include_str!("../../packaging/net.network-stats.plist");
+const PLIST: &str = include_str!("../../../packaging/net.network-stats.plist");
 const FILE: &str = "/Library/LaunchDaemons/net.network-stats.plist";
 const NAME: &str = "system/net.network-stats";
 

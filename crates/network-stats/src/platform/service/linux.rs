@@ -11,8 +11,8 @@ use crate::cli::Settings;
 use crate::exit::Usage;
 use crate::platform;
 
-const UNIT: &str = include_str!("../../packaging/network-stats.service");
-const PING: &str = include_str!("../../packaging/ping.conf");
+const UNIT: &str = include_str!("../../../packaging/network-stats.service");
+const PING: &str = include_str!("../../../packaging/ping.conf");
 const UNIT_FILE: &str = "/etc/systemd/system/network-stats.service";
 const PING_FILE: &str = "/etc/systemd/system/network-stats.service.d/ping.conf";
 /// Where the unit expects the program.

@@ -22,8 +22,8 @@ use crate::ask::say;
 use crate::cli::{Cli, Settings};
 use crate::exit;
 use crate::paths::Places;
+use crate::platform::windows::{reload, stop};
 use crate::serve::{Served, serve};
-use crate::signal;
 
 const NAME: &str = "network-stats";
 const ACCOUNT: &str = "NT SERVICE\\network-stats";
@@ -155,11 +155,11 @@ define_windows_service!(ffi_service_main, service_main);
 fn service_main(_: Vec<OsString>) {
     let on_control = |control| match control {
         ServiceControl::Stop | ServiceControl::Shutdown => {
-            signal::stop();
+            stop();
             ServiceControlHandlerResult::NoError
         }
         ServiceControl::ParamChange => {
-            signal::reload();
+            reload();
             ServiceControlHandlerResult::NoError
         }
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
