@@ -19,7 +19,7 @@ use crate::carry::Front;
 use crate::files::{open_text, read, replace, seal_text};
 use crate::lock_file::LockFile;
 use crate::manifest::{Manifest, Sealed, StoreId};
-use crate::platform::sync_folder;
+use crate::platform::{rename, sync_folder};
 use crate::repair::{Batch, salvage, unusable};
 use crate::{Error, ErrorKind, FjallLog, Head, Log};
 
@@ -189,7 +189,7 @@ pub fn restore(from: &Path, folder: &Path, to: Option<Position>, until: Option<T
     }
     log.close();
     drop(log);
-    fs::rename(&fresh, folder).map_err(|error| unusable(folder, error))?;
+    rename(&fresh, folder).map_err(|error| unusable(folder, error))?;
     folder.parent().map_or(Ok(()), sync_folder).map_err(|error| unusable(folder, error))?;
     Ok(done)
 }
@@ -325,7 +325,7 @@ impl Files<'_> {
         let Some((path, first, last, _, file)) = self.file.take() else { return Ok(()) };
         let name = self.folder.join(format!("records-{:020}-{:020}", first.0, last.0));
         let synced = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-        let named = synced.and_then(|()| fs::rename(&path, &name)).and_then(|()| sync_folder(self.folder));
+        let named = synced.and_then(|()| rename(&path, &name)).and_then(|()| sync_folder(self.folder));
         named.map_err(|error| unusable(&path, error))
     }
 }

@@ -9,7 +9,7 @@ use netstats_event::{Position, Timestamp};
 use crate::engine::is_config;
 use crate::fjall_log::sealed_of;
 use crate::manifest::{Epoch, Manifest, Sealed, StoreId, Witness};
-use crate::platform::sync_folder;
+use crate::platform::{rename, sync_folder};
 use crate::repair::unusable;
 use crate::segment::{Cache, Item, Segment};
 use crate::{Error, ErrorKind, Head, ReadLimit, limits};
@@ -84,7 +84,7 @@ impl Front {
                 let temporary = target.with_extension("new");
                 fs::copy(&source, &temporary)?;
                 File::options().write(true).open(&temporary)?.sync_all()?;
-                fs::rename(&temporary, &target)?;
+                rename(&temporary, &target)?;
                 sync_folder(&folder)
             };
             let is_there = fs::metadata(&target).is_ok_and(|metadata| metadata.len() == sealed.length);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use netstats_event::Timestamp;
 
-use crate::platform::sync_folder;
+use crate::platform::{rename, sync_folder};
 use crate::{Error, ErrorKind};
 
 /// Writes `bytes` to `path` by way of a temporary file: synced, renamed, and the folder synced.
@@ -14,7 +14,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("new");
     let write = || {
         write_synced(&temporary, bytes)?;
-        std::fs::rename(&temporary, path)?;
+        rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync_folder)
     };
     write().map_err(|error: std::io::Error| {

@@ -39,7 +39,7 @@ pub use latency::AppendLatency;
 pub use lock_file::LockFile;
 pub use manifest::StoreId;
 pub use memory::MemoryLog;
-pub use platform::sync_folder;
+pub use platform::{rename, sync_folder};
 pub use repair::{Repair, examine, place_for_damaged, repair};
 pub use retain::{Condense, Condensed, RetainStep, SegmentInfo};
 pub use seal::SealStep;

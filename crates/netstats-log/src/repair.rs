@@ -21,7 +21,7 @@ use crate::files::rfc3339;
 use crate::fjall_log::{lock, open_store};
 use crate::manifest::{Manifest, Witness};
 use crate::page::{Unpacker, key, parse_key};
-use crate::platform::sync_folder;
+use crate::platform::{rename, sync_folder};
 use crate::preflight::check_version;
 use crate::recovery::journals;
 use crate::scan::{Journal, Piece};
@@ -108,7 +108,7 @@ pub fn repair(folder: &Path, aside: &Path, rejoins: bool) -> Result<Repair, Erro
     };
     write_report(&fresh, &report, rejoins)?;
     let moved = |from: &Path, to: &Path| {
-        fs::rename(from, to).map_err(|error| {
+        rename(from, to).map_err(|error| {
             let message = format!("{} cannot be moved to {}: {error}", from.display(), to.display());
             Error::new(ErrorKind::Unavailable, message).in_file(from).because(error)
         })

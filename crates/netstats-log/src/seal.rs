@@ -17,7 +17,7 @@ use netstats_event::{ChainHash, Position, Record};
 use crate::files;
 use crate::fjall_log::{Parts, Shared, sealed_of};
 use crate::manifest::{Epoch, Sealed};
-use crate::platform::sync_folder;
+use crate::platform::{rename, sync_folder};
 use crate::segment::{Builder, Cache, Segment};
 use crate::{Error, ErrorKind, ReadLimit, limits};
 
@@ -208,7 +208,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], told: &dyn Fn(SealStep)) -> Resul
         folder.parent().map_or(Ok(()), sync_folder)?;
         files::write_synced(&temporary, bytes)?;
         told(SealStep::Written);
-        std::fs::rename(&temporary, path)?;
+        rename(&temporary, path)?;
         sync_folder(folder)?;
         told(SealStep::Renamed);
         Ok(())

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use netstats_event::{Draft, Kind, Position, Timestamp};
-use netstats_log::{ErrorKind, FjallLog, Log, LogOptions, ReadLimit, backup, restore, verify};
+use netstats_log::{ErrorKind, FjallLog, LockFile, Log, LogOptions, ReadLimit, backup, restore, verify};
 
 const START: i64 = 1_795_564_000_000;
 
@@ -212,8 +212,8 @@ fn one_backup_of_a_log_at_a_time() {
     let path = folder.path().join("log");
     open(&path).append(&drafts(1)).unwrap();
     backup(&path, &folder.path().join("kept")).unwrap();
-    let held = fs::File::open(path.join("backup.lock")).unwrap();
-    held.try_lock().unwrap();
+    let held = LockFile::take(&path.join("backup.lock")).unwrap();
+    assert!(held.is_some());
     let refused = backup(&path, &folder.path().join("other")).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert!(refused.to_string().contains("another backup of the log in"), "{refused}");

@@ -103,10 +103,10 @@ impl FjallViews {
             fill(&store)?
         };
         let swap = || {
-            match std::fs::rename(folder, &old) {
+            match netstats_log::rename(folder, &old) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 // Cut off here there are no views, and the next start folds them.
-                _ => std::fs::rename(&fresh, folder)?,
+                _ => netstats_log::rename(&fresh, folder)?,
             }
             remove(&old)
         };

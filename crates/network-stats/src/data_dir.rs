@@ -159,7 +159,7 @@ fn new_seed(path: &Path) -> Result<[u8; 32]> {
         .with_context(|| format!("{} cannot be written", part.display()))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&part, path).with_context(|| format!("{} cannot be put in its place", path.display()))?;
+    netstats_log::rename(&part, path).with_context(|| format!("{} cannot be put in its place", path.display()))?;
     Ok(seed)
 }
 

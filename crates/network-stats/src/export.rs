@@ -78,7 +78,8 @@ fn fetch(client: &Client, wanted: &ExportArgs, output: &Path) -> Result<()> {
     bar.finish_and_clear();
     let kept = fetched.and_then(|bytes| {
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&part, output).with_context(|| format!("{} cannot be put in its place", output.display()))?;
+        netstats_log::rename(&part, output)
+            .with_context(|| format!("{} cannot be put in its place", output.display()))?;
         Ok(bytes)
     });
     match kept {

@@ -111,5 +111,5 @@ fn write(path: &Path, lost: &SamplesLost) -> io::Result<()> {
     let mut file = File::create(&temporary)?;
     file.write_all(&serde_json::to_vec(&note)?)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    netstats_log::rename(&temporary, path)
 }

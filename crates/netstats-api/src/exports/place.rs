@@ -134,7 +134,7 @@ impl Place {
             // Only whoever makes the empty file may put the whole one over it.
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(_) => {
-                    if let Err(error) = fs::rename(&part.path, &path) {
+                    if let Err(error) = netstats_log::rename(&part.path, &path) {
                         let _ = fs::remove_file(&path);
                         return Err(named(&path, &error));
                     }

@@ -1,6 +1,6 @@
 //! Linux and macOS.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -18,6 +18,14 @@ pub(crate) fn hold(path: &Path) -> io::Result<Option<File>> {
 /// a lock lasts until the last copy is closed.
 pub(crate) fn let_go(file: &File) {
     let _ = file.unlock();
+}
+
+/// Gives a file or folder another name; a file that has that name is replaced.
+///
+/// # Errors
+/// The system's.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
 }
 
 /// Makes renames and new names in a folder durable.
