@@ -24,8 +24,9 @@ use crate::step::{command, ended, root, say};
 use faults::{Disk, Fault, Random};
 use look::{Look, Row};
 
-const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed S] [--debug]
-  60 minutes if not said otherwise; --seed repeats a run's faults; --debug takes the debug build, not a release build.
+const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed S] [--debug | --program FILE]
+  60 minutes if not said otherwise; --seed repeats a run's faults; --debug takes the debug build, not a release build,
+  --program one that is built already.
   The table goes to the screen and to target/xtask/soak.md. Other work on the machine only makes it slower.
 ";
 
@@ -43,11 +44,17 @@ const DESTINATIONS: u32 = 50;
 /// One command.
 #[expect(clippy::disallowed_methods, reason = "chores are timed by the clock on the wall")]
 pub(crate) fn run(words: &[&str]) -> ExitCode {
-    let value = |name: &str| {
+    let text = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
-        words.get(at + 1)?.parse::<u64>().ok()
+        words.get(at + 1).copied()
     };
-    let is_known = |word: &&str| ["--minutes", "--seed", "--debug"].contains(word) || word.parse::<u64>().is_ok();
+    let value = |name: &str| text(name)?.parse::<u64>().ok();
+    let program = text("--program");
+    let is_known = |word: &&str| {
+        ["--minutes", "--seed", "--debug", "--program"].contains(word)
+            || word.parse::<u64>().is_ok()
+            || Some(*word) == program
+    };
     if !words.iter().all(is_known) {
         say(USAGE);
         return ExitCode::from(2);
@@ -55,7 +62,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     let minutes = value("--minutes").unwrap_or(60);
     let seed =
         value("--seed").unwrap_or_else(|| u64::from(std::process::id()) ^ Instant::now().elapsed().as_nanos() as u64);
-    ended("soak", soak(minutes, seed, words.contains(&"--debug")))
+    let built = match program {
+        Some(program) => Ok(PathBuf::from(program)),
+        None => build(words.contains(&"--debug")),
+    };
+    ended("soak", built.and_then(|built| soak(minutes, seed, &built)))
 }
 
 fn build(is_debug: bool) -> Result<PathBuf> {
@@ -67,15 +78,18 @@ fn build(is_debug: bool) -> Result<PathBuf> {
     if !cargo.status()?.success() {
         bail!("the product does not build");
     }
-    let built = root().join("target").join(if is_debug { "debug" } else { "release" }).join("network-stats");
-    // A copy: what is built meanwhile is not what is soaked.
+    Ok(root().join("target").join(if is_debug { "debug" } else { "release" }).join("network-stats"))
+}
+
+/// What is built meanwhile is not what is soaked.
+fn copy_of(built: &Path) -> Result<PathBuf> {
     let copy = root().join("target/xtask/soak-program");
     fs::create_dir_all(root().join("target/xtask"))?;
-    fs::copy(built, &copy)?;
+    fs::copy(built, &copy).with_context(|| format!("{} is not there", built.display()))?;
     Ok(copy)
 }
 
-/// What is measured, and by what: the product's own door is the server of the tcp and http jobs.
+/// What is measured, and by what: `port` is our own server's, for the tcp and http jobs.
 fn config(port: u16) -> String {
     let mut destinations = String::new();
     for number in 1..=DESTINATIONS {
@@ -91,7 +105,7 @@ fn config(port: u16) -> String {
         (name: "routes", interval: "10s", metrics: [traceroute], destinations: ["d1"],
          traceroute: (max_hops: 3, timeout: "500ms", reverse_names: false)),
         (name: "doors", interval: "2s", metrics: [tcp, http], destinations: ["self"],
-         tcp: (timeout: "1s"), http: (tls: false, path: "/api/openapi.json", timeout: "1s")),
+         tcp: (timeout: "1s"), http: (tls: false, timeout: "1s")),
     ],
 )"#
     )
@@ -192,13 +206,15 @@ fn spawn(program: &Path, config: &Path, data: &Path, port: u16) -> Result<Child>
 }
 
 #[expect(clippy::disallowed_methods, reason = "chores are timed by the clock on the wall")]
-fn soak(minutes: u64, seed: u64, is_debug: bool) -> Result<()> {
-    let program = build(is_debug)?;
+fn soak(minutes: u64, seed: u64, built: &Path) -> Result<()> {
+    let program = copy_of(built)?;
     let place = root().join("target/xtask/soak");
     let disk = Disk::make(&place, DISK_MIB)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let config_file = place.with_extension("ron");
-    fs::write(&config_file, config(port))?;
+    let measured = TcpListener::bind("127.0.0.1:0")?;
+    fs::write(&config_file, config(measured.local_addr()?.port()))?;
+    http::answer_everybody(measured);
     let mut product = Product::start(program, config_file, place.join("data"), port)?;
     say(&format!("soak: {minutes} minutes, seed {seed}, process {}, {}", product.id(), disk.in_words()));
 

@@ -1,20 +1,16 @@
 //! What answers at the target: DNS at 198.19.255.53, HTTP at 198.19.255.80. Nothing listens anywhere else.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::thread;
+use std::net::{TcpListener, UdpSocket};
 
 use anyhow::Result;
+
+use crate::http;
 
 /// Serves until the lab goes down.
 pub(super) fn serve() -> Result<()> {
     let dns = UdpSocket::bind("198.19.255.53:53")?;
     let web = TcpListener::bind("198.19.255.80:80")?;
-    thread::spawn(move || {
-        for stream in web.incoming().flatten() {
-            thread::spawn(move || page(stream));
-        }
-    });
+    http::answer_everybody(web);
     let mut query = [0; 2_048];
     loop {
         let (count, from) = dns.recv_from(&mut query)?;
@@ -41,11 +37,4 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
         reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 198, 19, 1, 1]);
     }
     Some(reply)
-}
-
-fn page(mut stream: TcpStream) {
-    let mut request = [0; 4_096];
-    if stream.read(&mut request).is_ok_and(|count| count > 0) {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    }
 }
