@@ -10,7 +10,8 @@ use netstats_event::{
 
 /// Destinations of [`burst`].
 pub const DESTINATIONS: u64 = 100;
-const START_MS: i64 = 1_795_000_000_000;
+/// The slot of the first [`burst`].
+pub const START_MS: i64 = 1_795_000_000_000;
 
 /// Numbers that look like chance, and are the same in every run (a linear congruence, Knuth's).
 #[derive(Debug)]

@@ -24,6 +24,8 @@ const QUERIES_AT_ONCE: usize = 4;
 pub(crate) struct App {
     pub(crate) context: ApiContext,
     pub(crate) started_at: Timestamp,
+    /// The log's last event when this began: what is behind it was said to this process.
+    pub(crate) born: Position,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) exporter: Exporter,
@@ -42,10 +44,12 @@ impl App {
     pub(crate) fn new(context: ApiContext, stopping: watch::Receiver<bool>, reach: Reach) -> Arc<Self> {
         let gate = Gate::new(&context, reach);
         let started_at = (context.clock)();
+        let born = Position(context.journal.head().last);
         let exports_place = context.exports_folder.clone().map(Place::new);
         Arc::new(Self {
             context,
             started_at,
+            born,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             exports: Arc::new(Semaphore::new(crate::limits::EXPORTS_AT_ONCE)),
             exporter: Exporter::default(),

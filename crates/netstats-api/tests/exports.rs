@@ -281,9 +281,15 @@ async fn a_change_is_on_record_and_a_removed_export_leaves_its_files() {
         .unwrap()
         .iter()
         .filter_map(|envelope| envelope.event.kind())
-        .filter(|kind| (151..=154).contains(&kind.code()))
+        .filter(|kind| (151..=155).contains(&kind.code()))
         .collect();
-    let expected = [Kind::ExportJobCreated, Kind::ExportRunFinished, Kind::ExportJobUpdated, Kind::ExportJobDeleted];
+    let expected = [
+        Kind::ExportJobCreated,
+        Kind::ExportRunRequested,
+        Kind::ExportRunFinished,
+        Kind::ExportJobUpdated,
+        Kind::ExportJobDeleted,
+    ];
     assert_eq!(kinds, expected);
     server.stop().await;
 }

@@ -2,9 +2,15 @@
 
 mod support;
 
+use std::io::Cursor;
+use std::sync::Arc;
+
+use calamine::{Data, Reader, Xlsx};
+use netstats_api::ApiContext;
 use netstats_event::{DestinationId, Echo, Event, JobId, PingMeasured, Rtt, SampleHead, Timestamp};
+use netstats_export::{SigningKey, verify_pack};
 use serde_json::{Value, json};
-use support::{NOW, Server, ping, start};
+use support::{NOW, Server, ping, start_on};
 
 const MINUTE: i64 = 60_000;
 
@@ -32,7 +38,8 @@ fn ago(minutes: i64) -> i64 {
 /// Four hours of two destinations. One is down for one minute 200 minutes ago, and for ten 100 minutes ago; in its last
 /// hour a fifth is lost.
 async fn measured() -> Server {
-    let server = start().await;
+    let adjust = |context: &mut ApiContext| context.signing_key = Some(Arc::new(SigningKey::from_seed(&[3; 32])));
+    let server = start_on(Arc::default(), adjust).await;
     server.furnish().await;
     let mut events = Vec::new();
     for minute in (1..=240).rev() {
@@ -174,5 +181,70 @@ async fn what_cannot_be_supposed_is_refused_by_field() {
     let days = |days: i64| json!({"start_time": format!("now-{days}d"), "end_time": "now"});
     server.post("/api/what-if", &days(20_000)).await.is(200);
     server.post("/api/what-if", &days(20_001)).await.refuses(422, Some("start_time"));
+    server.stop().await;
+}
+
+/// The rows of a workbook's sheet below its header, which is the fourth row, by the header's words.
+fn sheet(workbook: &[u8], name: &str) -> Vec<Value> {
+    let mut workbook = Xlsx::new(Cursor::new(workbook)).unwrap();
+    let cells = workbook.worksheet_range(name).unwrap();
+    let mut rows = cells.rows().skip(3);
+    let head: Vec<String> = rows.next().unwrap().iter().map(ToString::to_string).collect();
+    let value = |cell: &Data| match cell {
+        Data::Float(real) => json!(real),
+        Data::Empty => Value::Null,
+        other => json!(other.to_string()),
+    };
+    rows.map(|row| head.iter().cloned().zip(row.iter().map(value)).collect()).collect()
+}
+
+#[tokio::test]
+async fn a_workbook_and_a_pack_have_the_account_of_every_other_answer() {
+    let server = measured().await;
+    let window = json!({"title": "work", "start_time": "2026-11-24T02:22:00Z", "end_time": "2026-11-24T02:26:00Z"});
+    server.post("/api/maintenance", &window).await.is(201);
+    let range = "start_time=2026-11-24T00:00:00Z&end_time=2026-11-24T04:00:00Z";
+    for (method, words) in [
+        (json!({}), "Every failed check counts. Maintenance is left out."),
+        (json!({"retries": 1}), "A failed check counts only if the next one fails too."),
+        (json!({"maintenance": "counted"}), "Maintenance counts like any other time."),
+        (json!({"retries": 0, "grace_s": 120}), "Outages shorter than 120 s do not count."),
+        (json!({"grace_s": 0, "observer_outages": "down"}), "counts as not answered"),
+    ] {
+        server.send("PATCH", "/api/accounting", &method).await.is(200);
+        let workbook = server.get(&format!("/api/export?{range}")).await.body;
+        let statistics = sheet(&workbook, "Statistics");
+        let outages = sheet(&workbook, "Outages");
+        for (name, row) in ["one", "two"].iter().zip(&statistics) {
+            let said = server.get(&format!("/api/destinations/{name}/analytics?{range}")).await.is(200);
+            let account = &said["availability"];
+            let near = |of: &str, times: f64, is: &str| {
+                let (in_book, in_answer) = (row[of].as_f64().unwrap() * times, account[is].as_f64().unwrap());
+                assert!((in_book - in_answer).abs() < 1e-6, "{method}, {name}, {of}: {in_book}, not {in_answer}");
+            };
+            assert_eq!(row["Destination"], *name);
+            near("Availability %", 1.0, "availability_percent");
+            near("Available min", 60.0, "up_s");
+            near("Not available min", 60.0, "down_s");
+            near("Not known min", 60.0, "unknown_s");
+            near("Maintenance left out min", 60.0, "maintenance_s");
+            near("Not to be measured min", 60.0, "unmeasured_s");
+            let of_it: Vec<_> = outages.iter().filter(|row| row["Destination"] == *name).collect();
+            assert_eq!(account["outages"], of_it.len(), "{method}");
+            let counted: f64 = of_it.iter().map(|row| row["Minutes that count"].as_f64().unwrap()).sum();
+            assert!((counted * 60.0 - account["down_s"].as_f64().unwrap()).abs() < 1e-6, "{method}: {of_it:?}");
+        }
+        let mut book = Xlsx::new(Cursor::new(&workbook)).unwrap();
+        let summary: Vec<String> =
+            book.worksheet_range("Summary").unwrap().cells().map(|it| it.2.to_string()).collect();
+        assert!(summary.iter().any(|cell| cell.contains(words)), "{words}: {summary:?}");
+    }
+    // Of one job, and with a range that begins in an outage and ends in the future.
+    for query in [format!("job=pings&{range}"), "start_time=2026-11-24T02:25:00Z&end_time=now%2B1h".to_owned()] {
+        let pack = server.get(&format!("/api/export?format=pack&{query}")).await;
+        assert_eq!(pack.status, 200, "{}", String::from_utf8_lossy(&pack.body));
+        let verdict = verify_pack(Cursor::new(&pack.body), None).unwrap();
+        assert_eq!((verdict.problems.as_slice(), verdict.unproved_streams), (&[] as &[String], 0), "{query}");
+    }
     server.stop().await;
 }

@@ -4,11 +4,11 @@ use crate::{
     AccessDenied, AccountingChanged, AnnotationAdded, AnnotationChanged, AnnotationRemoved, AnswerChanged,
     BandwidthMeasured, ClockStepped, CollectorStalled, CollectorStarted, CollectorStopped, ConfigApplied,
     DestinationAdded, DestinationChanged, DestinationId, DestinationRemoved, ExportJobCreated, ExportJobDeleted,
-    ExportJobUpdated, ExportRunFinished, HostSlept, HttpMeasured, JobAdded, JobChanged, JobId, JobRemoved, JobStarted,
-    JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, Meta, NameResolved, PathChanged,
-    PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SampleSummary, SamplesLost, SamplesSummarised,
-    SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp, TokenAdded,
-    TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
+    ExportJobUpdated, ExportRunFinished, ExportRunRequested, HostSlept, HttpMeasured, JobAdded, JobChanged, JobId,
+    JobRemoved, JobStarted, JobStopped, MaintenanceAdded, MaintenanceChanged, MaintenanceRemoved, Meta, NameResolved,
+    PathChanged, PingMeasured, Position, ProbeKind, RouteTraced, SampleHead, SampleSummary, SamplesLost,
+    SamplesSummarised, SessionEnded, SessionStarted, SlotFailed, SlotsMissed, SlotsSuppressed, TcpMeasured, Timestamp,
+    TokenAdded, TokenRevoked, UplinkLost, UplinkRestored, UserAdded, UserChanged, UserRemoved,
 };
 
 /// The four families of events.
@@ -149,6 +149,7 @@ kinds! {
     ExportJobUpdated = 152, "export_job_updated", Config;
     ExportJobDeleted = 153, "export_job_deleted", Config;
     ExportRunFinished = 154, "export_run_finished", Config;
+    ExportRunRequested = 155, "export_run_requested", Config;
     PingMeasured = 201, "ping_measured", Sample;
     RouteTraced = 202, "route_traced", Sample;
     NameResolved = 203, "name_resolved", Sample;
@@ -251,6 +252,7 @@ impl Event {
             Self::ExportJobUpdated(e) => &e.meta,
             Self::ExportJobDeleted(e) => &e.meta,
             Self::ExportRunFinished(e) => &e.meta,
+            Self::ExportRunRequested(e) => &e.meta,
             _ => return None,
         })
     }

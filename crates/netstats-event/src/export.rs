@@ -173,6 +173,16 @@ pub struct ExportJobDeleted {
     pub meta: Meta,
 }
 
+/// Somebody asked for a run of an export job; what the schedule asks for is not told. Its end, with no planned time, is
+/// told by an [`ExportRunFinished`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportRunRequested {
+    /// The export job.
+    pub id: ExportId,
+    /// By whom.
+    pub meta: Meta,
+}
+
 /// A run of an export job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportRunFinished {

@@ -48,7 +48,7 @@ pub use config::{
 pub use event::{Envelope, Event, Family, Kind};
 pub use export::{
     ExportFormat, ExportJobCreated, ExportJobDeleted, ExportJobUpdated, ExportOutcome, ExportRun, ExportRunFinished,
-    ExportSchedule, ExportSpec,
+    ExportRunRequested, ExportSchedule, ExportSpec,
 };
 pub use id::{AnnotationId, DestinationId, ExportId, JobId, MaintenanceId, Position, SessionId, TokenId, UserId};
 pub use limits::{

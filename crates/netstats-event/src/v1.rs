@@ -97,6 +97,7 @@ mod dispatch {
         ExportJobUpdated => config::ExportJobUpdatedV1,
         ExportJobDeleted => config::ExportJobDeletedV1,
         ExportRunFinished => export::ExportRunFinishedV1,
+        ExportRunRequested => export::ExportRunRequestedV1,
         PingMeasured => sample::PingMeasuredV1,
         RouteTraced => sample::RouteTracedV1,
         NameResolved => sample::NameResolvedV1,

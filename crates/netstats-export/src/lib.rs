@@ -12,6 +12,7 @@
 //! - a query: it is handed rows and events, and writes them;
 //! - aware of the log, of HTTP or of file paths: whoever calls it owns the `Write`.
 
+mod accounts;
 mod column;
 mod csv;
 mod json;
@@ -22,6 +23,7 @@ mod pack;
 mod parquet_file;
 mod probes;
 mod report;
+mod spill;
 mod time;
 mod verify;
 mod write;
@@ -31,15 +33,16 @@ pub use column::{COLUMNS, Cell, Column, Line, Look, columns_for, columns_named};
 pub use csv::{CsvStyle, CsvWriter};
 pub use json::{JsonStyle, JsonWriter};
 pub use limits::{
-    MAX_CELL_CHARS, MAX_CHART_BUCKETS, MAX_CHART_SERIES, MAX_HEATMAPS, MAX_MANIFEST_BYTES, MAX_NAMED_PROBLEMS,
-    MAX_ROW_GROUP_ROWS, MAX_SHEET_ROWS, MAX_TABLE_CELLS,
+    MAX_CELL_CHARS, MAX_CHART_BUCKETS, MAX_CHART_SERIES, MAX_COLUMN_DESTINATIONS, MAX_HEATMAPS, MAX_LINKS_AT_ONCE,
+    MAX_MANIFEST_BYTES, MAX_NAMED_PROBLEMS, MAX_PENDING_VALUES, MAX_ROW_GROUP_ROWS, MAX_SELECTED_VALUES,
+    MAX_SHEET_ROWS, MAX_TABLE_CELLS,
 };
 pub use names::Names;
 pub use pack::{Linked, Records, SigningKey};
 #[cfg(feature = "parquet")]
 pub use parquet_file::ParquetWriter;
 pub use probes::{ProbeKey, ProbeReport};
-pub use report::{DestinationReport, Outage, PathVersion, Report, ReportHead, Slots};
+pub use report::{BIN_ENDS, BucketTimes, DestinationReport, Outage, PathVersion, Report, ReportHead, Slots, bin_of};
 pub use verify::{PackFailure, PackVerdict, verify_pack};
 pub use write::{Export, Format, Proof};
 pub use xlsx::{XlsxFailure, XlsxReport};

@@ -47,7 +47,11 @@ impl Names {
 
     pub(crate) fn complete_ids(&mut self, job: JobId, destination: DestinationId) {
         self.jobs.entry(job).or_insert_with(|| format!("job {job}"));
-        self.destinations.entry(destination).or_insert_with(|| (format!("destination {destination}"), String::new()));
+        self.complete_destination(destination);
+    }
+
+    pub(crate) fn complete_destination(&mut self, id: DestinationId) {
+        self.destinations.entry(id).or_insert_with(|| (format!("destination {id}"), String::new()));
     }
 
     /// A job's name; nothing if it has none.

@@ -4,6 +4,8 @@
 //! ```text
 //! records.bin     for each record: the chain's value before it (16 bytes), then the record as the log keeps it
 //! report.xlsx     what the report says of them
+//! accounts.json   what its accounts of availability rest on: for each job's probe of each destination what the checks
+//!                 found, one after another, also before the first record; and maintenance
 //! manifest.json   what both are about, their SHA-256, the log's position and chain, the signer's public key
 //! manifest.sig    ed25519 over the bytes of manifest.json, in hexadecimal
 //! ```
@@ -11,16 +13,18 @@
 //! neighbours are in it, the chain must go on from the one to the other.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use jiff::tz::TimeZone;
 use netstats_event::{ChainHash, DestinationId, Envelope, JobId, Metric, Position, Record, Timestamp};
+use netstats_series::AccountBasis;
 use ring::digest::{Context, SHA256};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::accounts::{Accounts, Method};
 use crate::column::columns_for;
 use crate::names::Names;
 use crate::report::ReportHead;
@@ -28,9 +32,10 @@ use crate::xlsx::XlsxReport;
 
 pub(crate) const RECORDS: &str = "records.bin";
 pub(crate) const REPORT: &str = "report.xlsx";
+pub(crate) const ACCOUNTS: &str = "accounts.json";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const SIGNATURE: &str = "manifest.sig";
-pub(crate) const FORMAT: &str = "network-stats evidence pack 1";
+pub(crate) const FORMAT: &str = "network-stats evidence pack 2";
 
 /// The key of an installation. It is made once, kept in the data folder, and never leaves it.
 pub struct SigningKey(Ed25519KeyPair);
@@ -71,6 +76,7 @@ pub(crate) struct Manifest {
     pub(crate) to_ms: i64,
     pub(crate) time_zone: String,
     pub(crate) metrics: Vec<String>,
+    pub(crate) accounting: Method,
     /// The last position that the report could know, and the chain there.
     pub(crate) position: u64,
     pub(crate) chain: String,
@@ -104,6 +110,7 @@ impl Manifest {
             time_zone_name: self.time_zone.clone(),
             generated_at: Timestamp::from_millis(self.generated_at_ms),
             generator: self.generator.clone(),
+            accounting: self.accounting.accounting()?,
             position: Position(self.position),
             chain: self.chain.clone(),
         })
@@ -140,6 +147,7 @@ pub(crate) struct Pack<'a> {
     pub(crate) head: ReportHead,
     pub(crate) names: Names,
     pub(crate) metrics: Vec<Metric>,
+    pub(crate) accounts: BTreeMap<DestinationId, AccountBasis>,
     pub(crate) key: &'a SigningKey,
 }
 
@@ -151,10 +159,13 @@ impl Pack<'_> {
         records: Records<'_>,
         out: impl Write + Send,
     ) -> io::Result<u64> {
-        let Self { head, names, metrics, key } = self;
-        let mut report = XlsxReport::new(head.clone(), names.clone(), metrics.clone(), columns_for(&metrics))
-            .map_err(io::Error::other)?;
+        let Self { head, names, metrics, accounts, key } = self;
+        let mut report =
+            XlsxReport::new(head.clone(), names.clone(), metrics.clone(), columns_for(&metrics), &accounts)
+                .map_err(io::Error::other)?;
         let mut used = Used { names, ..Used::default() };
+        // What the report says of a destination without records it says by its name too.
+        accounts.keys().for_each(|id| used.name(*id));
         let mut zip = ZipWriter::new_stream(out);
         zip.start_file(RECORDS, options())?;
         let mut hashed = Hashed::new(&mut zip);
@@ -178,6 +189,11 @@ impl Pack<'_> {
         let mut hashed = Hashed::new(&mut zip);
         let report = report.finish(&mut hashed).map_err(io::Error::other)?;
         files.insert(REPORT.to_owned(), hashed.contents());
+        zip.start_file(ACCOUNTS, options())?;
+        let mut hashed = Hashed::new(BufWriter::new(&mut zip));
+        serde_json::to_writer(&mut hashed, &Accounts::of(&accounts)).map_err(io::Error::other)?;
+        hashed.flush()?;
+        files.insert(ACCOUNTS.to_owned(), hashed.contents());
 
         let manifest = used.manifest(&head, &metrics, files, key);
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
@@ -203,12 +219,18 @@ impl Used {
     fn note(&mut self, event: &Envelope) {
         self.records += 1;
         let Some(head) = event.event.head() else { return };
-        let names = &mut self.names;
-        if !self.jobs.contains_key(&head.job.0) || !self.destinations.contains_key(&head.destination.0) {
-            names.complete_ids(head.job, head.destination);
-            self.jobs.insert(head.job.0, names.job(head.job).to_owned());
-            let (name, host) = names.destination(head.destination);
-            self.destinations.insert(head.destination.0, NamedHost { name: name.to_owned(), host: host.to_owned() });
+        if !self.jobs.contains_key(&head.job.0) {
+            self.names.complete_ids(head.job, head.destination);
+            self.jobs.insert(head.job.0, self.names.job(head.job).to_owned());
+        }
+        self.name(head.destination);
+    }
+
+    fn name(&mut self, id: DestinationId) {
+        if !self.destinations.contains_key(&id.0) {
+            self.names.complete_destination(id);
+            let (name, host) = self.names.destination(id);
+            self.destinations.insert(id.0, NamedHost { name: name.to_owned(), host: host.to_owned() });
         }
     }
 
@@ -229,6 +251,7 @@ impl Used {
             to_ms: head.range.end.as_millis(),
             time_zone: head.time_zone_name.clone(),
             metrics: metrics.iter().map(|metric| metric.name().to_owned()).collect(),
+            accounting: Method::of(&head.accounting),
             position: head.position.0,
             chain: head.chain.clone(),
             jobs: self.jobs,

@@ -1,12 +1,14 @@
 //! What a report says of the probes that are not pings: one entry for each destination and what was asked of it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use netstats_event::{DestinationId, DnsFailure, DnsOutcome, Event, HttpOutcome, Metric, TcpOutcome, Timestamp};
 use netstats_series::{Row, RowDetail, RowStatus};
-use netstats_stats::{percentile, quantile};
+use netstats_stats::percentile_needs;
 
 use crate::report::Slots;
+use crate::spill::{Many, Spill, ordered, real_of};
 
 /// What tells one entry from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +22,7 @@ pub struct ProbeKey {
 }
 
 /// Figures of one probe kind at one destination.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ProbeReport {
     /// The destination's name.
     pub name: String,
@@ -28,8 +30,10 @@ pub struct ProbeReport {
     pub slots: Slots,
     /// How often each code came: response codes of DNS, status codes of HTTP; else the outcome in words.
     pub codes: BTreeMap<String, u64>,
-    /// Values by the column that they stand in, in the order in which they came.
-    values: BTreeMap<&'static str, Vec<f64>>,
+    /// Values by the column that they stand in.
+    values: BTreeMap<&'static str, Many<u64>>,
+    /// What they come to: how many, and smallest, median, 95th percentile, largest.
+    figures: BTreeMap<&'static str, (usize, [f64; 4])>,
     /// Tests in which our own processor was the limit.
     pub cpu_bound: u64,
     /// The end of the certificate that was seen last.
@@ -51,7 +55,7 @@ impl ProbeReport {
     }
 
     /// Takes up a row of an event.
-    pub(crate) fn add(&mut self, row: &Row, event: &Event) {
+    pub(crate) fn add(&mut self, row: &Row, event: &Event, spill: &mut Spill) -> io::Result<()> {
         match row.status {
             RowStatus::Success | RowStatus::Partial => self.slots.answered += 1,
             RowStatus::Unknown => self.slots.inconclusive += 1,
@@ -59,21 +63,21 @@ impl ProbeReport {
             _ => self.slots.silent += 1,
         }
         let mut code = row.status.name().to_owned();
-        self.put("time", row.rtt_ms);
+        self.put("time", row.rtt_ms, spill)?;
         match &row.detail {
             RowDetail::Dns { rcode: Some(rcode), .. } => code = rcode.to_string(),
             RowDetail::Bandwidth { down_mbps, up_mbps, idle_rtt_ms, loaded_rtt_ms, is_cpu_bound } => {
-                self.put("down", *down_mbps);
-                self.put("up", *up_mbps);
-                self.put("idle", *idle_rtt_ms);
-                self.put("loaded", *loaded_rtt_ms);
+                self.put("down", *down_mbps, spill)?;
+                self.put("up", *up_mbps, spill)?;
+                self.put("idle", *idle_rtt_ms, spill)?;
+                self.put("loaded", *loaded_rtt_ms, spill)?;
                 self.cpu_bound += u64::from(*is_cpu_bound);
             }
             RowDetail::Http { status_code, dns_ms, connect_ms, tls_ms, first_byte_ms, certificate_expires } => {
-                self.put("dns", *dns_ms);
-                self.put("connect", *connect_ms);
-                self.put("tls", *tls_ms);
-                self.put("first byte", *first_byte_ms);
+                self.put("dns", *dns_ms, spill)?;
+                self.put("connect", *connect_ms, spill)?;
+                self.put("tls", *tls_ms, spill)?;
+                self.put("first byte", *first_byte_ms, spill)?;
                 self.certificate_expires = certificate_expires.or(self.certificate_expires);
                 if let Some(status) = status_code {
                     code = status.to_string();
@@ -82,42 +86,54 @@ impl ProbeReport {
             _ => {}
         }
         *self.codes.entry(code).or_default() += 1;
+        Ok(())
     }
 
-    fn put(&mut self, what: &'static str, value: Option<f64>) {
-        if let Some(value) = value.filter(|value| value.is_finite()) {
-            self.values.entry(what).or_default().push(value);
+    fn put(&mut self, what: &'static str, value: Option<f64>, spill: &mut Spill) -> io::Result<()> {
+        match value.filter(|value| value.is_finite()) {
+            Some(value) => self.values.entry(what).or_default().push(ordered(value), spill),
+            None => Ok(()),
         }
     }
 
-    fn sorted(&self, what: &str) -> Vec<f64> {
-        let mut sorted = self.values.get(what).cloned().unwrap_or_default();
-        sorted.sort_by(f64::total_cmp);
-        sorted
+    /// Works out what needs all values.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read.
+    pub(crate) fn finish(&mut self, spill: &mut Spill) -> io::Result<()> {
+        for (what, values) in std::mem::take(&mut self.values) {
+            let found = values.quantiles(spill, [0.0, 0.5, 0.95, 1.0], real_of)?;
+            self.figures.extend(found.map(|figures| (what, (values.len(), figures))));
+        }
+        Ok(())
     }
 
-    /// Median of a column's values.
-    #[must_use]
-    pub fn median(&self, what: &str) -> Option<f64> {
-        quantile(&self.sorted(what), 0.5)
-    }
-
-    /// 95th percentile of a column's values; from 20 on.
-    #[must_use]
-    pub fn p95(&self, what: &str) -> Option<f64> {
-        percentile(&self.sorted(what), 0.95).ok()
+    fn figure(&self, what: &str, at: usize, needs: usize) -> Option<f64> {
+        self.figures.get(what).filter(|(n, _)| *n >= needs).map(|(_, figures)| figures[at])
     }
 
     /// Smallest of a column's values.
     #[must_use]
     pub fn min(&self, what: &str) -> Option<f64> {
-        self.sorted(what).first().copied()
+        self.figure(what, 0, 1)
+    }
+
+    /// Median of a column's values.
+    #[must_use]
+    pub fn median(&self, what: &str) -> Option<f64> {
+        self.figure(what, 1, 1)
+    }
+
+    /// 95th percentile of a column's values; from 20 on.
+    #[must_use]
+    pub fn p95(&self, what: &str) -> Option<f64> {
+        self.figure(what, 2, percentile_needs(0.95))
     }
 
     /// Largest of a column's values.
     #[must_use]
     pub fn max(&self, what: &str) -> Option<f64> {
-        self.sorted(what).last().copied()
+        self.figure(what, 3, 1)
     }
 
     /// `0: 118, 3: 2`.

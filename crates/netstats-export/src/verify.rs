@@ -2,18 +2,27 @@
 //! every cell of the report against one that is made anew from the records.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use calamine::{DataRef, Reader, Xlsx};
-use netstats_event::{ChainHash, Envelope, HEADER_BYTES, MAX_PAYLOAD_BYTES, Position, Record, decode};
+use netstats_event::{
+    ChainHash, DestinationId, Envelope, HEADER_BYTES, MAX_PAYLOAD_BYTES, Metric, Position, Record, decode,
+};
+use netstats_series::{AccountBasis, check_of};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use zip::ZipArchive;
 
+use crate::accounts::{Accounts, Witness};
 use crate::column::columns_for;
-use crate::limits::{MAX_MANIFEST_BYTES, MAX_NAMED_PROBLEMS};
-use crate::pack::{FORMAT, Hashed, MANIFEST, Manifest, RECORDS, REPORT, SIGNATURE, from_hex};
+use crate::limits::{MAX_LINKS_AT_ONCE, MAX_MANIFEST_BYTES, MAX_NAMED_PROBLEMS};
+use crate::pack::{ACCOUNTS, FORMAT, Hashed, MANIFEST, Manifest, RECORDS, REPORT, SIGNATURE, from_hex};
 use crate::xlsx::XlsxReport;
+
+/// What the manifest tells of.
+const PARTS: [&str; 3] = [RECORDS, REPORT, ACCOUNTS];
+/// Bytes of a record without its payload in its part.
+const LEAST_RECORD: u64 = 16 + HEADER_BYTES as u64;
 
 /// Why a file could not be looked at as a pack at all.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +55,9 @@ pub struct PackVerdict {
     pub records: u64,
     /// Cells that were compared.
     pub cells: u64,
+    /// Streams of checks that the accounts of availability rest on and whose records are not in the pack, since it is
+    /// not about their probes: the signature alone stands for them.
+    pub unproved_streams: u64,
     /// What is wrong, each in a sentence that names the place; empty for a pack that holds.
     pub problems: Vec<String>,
     /// Problems that are not named one by one.
@@ -74,7 +86,8 @@ pub fn verify_pack(pack: impl Read + Seek, trusted: Option<&str>) -> Result<Pack
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .map_err(|error| PackFailure::NoPack(format!("{MANIFEST} cannot be understood: {error}")))?;
     if manifest.format != FORMAT {
-        return Err(PackFailure::NoPack(format!("its format is {:?}: use a newer program", manifest.format)));
+        let message = format!("its format is {:?}, and this program knows {FORMAT:?} alone", manifest.format);
+        return Err(PackFailure::NoPack(message));
     }
     let mut verdict = PackVerdict {
         title: manifest.title.clone(),
@@ -86,7 +99,11 @@ pub fn verify_pack(pack: impl Read + Seek, trusted: Option<&str>) -> Result<Pack
     };
     signature(&bytes, &part(&mut zip, SIGNATURE)?, &manifest, trusted, &mut verdict);
     names(&zip, &manifest, &mut verdict);
-    let remade = records(&mut zip, &manifest, &mut verdict)?;
+    let accounts = accounts(&mut zip, &manifest, &mut verdict)?;
+    let remade = match accounts {
+        Some(accounts) => records(&mut zip, &manifest, &accounts, &mut verdict)?,
+        None => None,
+    };
     let mut report = extracted(&mut zip, REPORT, &manifest, &mut verdict)?;
     if let Some(mut remade) = remade {
         report.seek(SeekFrom::Start(0))?;
@@ -104,6 +121,27 @@ fn part<R: Read + Seek>(zip: &mut ZipArchive<R>, name: &str) -> Result<Vec<u8>, 
         return Err(PackFailure::NoPack(format!("{name} is larger than {MAX_MANIFEST_BYTES} bytes")));
     }
     Ok(bytes)
+}
+
+/// What the accounts rest on; none if it cannot be understood.
+fn accounts<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    manifest: &Manifest,
+    verdict: &mut PackVerdict,
+) -> Result<Option<BTreeMap<DestinationId, AccountBasis>>, PackFailure> {
+    let bytes = part(zip, ACCOUNTS)?;
+    let mut hashed = Hashed::new(io::sink());
+    hashed.write_all(&bytes)?;
+    contents(ACCOUNTS, hashed.contents(), manifest, verdict);
+    let Some(head) = manifest.head() else {
+        verdict.wrong(format!("{MANIFEST}: its time zone or its accounting are not known to this program"));
+        return Ok(None);
+    };
+    let accounts = serde_json::from_slice(&bytes).ok().and_then(|read: Accounts| read.bases(head.accounting));
+    if accounts.is_none() {
+        verdict.wrong(format!("{ACCOUNTS}: it cannot be understood"));
+    }
+    Ok(accounts)
 }
 
 fn signature(
@@ -127,12 +165,12 @@ fn signature(
 
 fn names<R: Read + Seek>(zip: &ZipArchive<R>, manifest: &Manifest, verdict: &mut PackVerdict) {
     let known: BTreeSet<&str> =
-        manifest.files.keys().map(String::as_str).chain([MANIFEST, SIGNATURE, RECORDS, REPORT]).collect();
+        manifest.files.keys().map(String::as_str).chain([MANIFEST, SIGNATURE]).chain(PARTS).collect();
     let all = zip.file_names().map(|name| name.map_or_else(|_| "a part without a name".to_owned(), Cow::into_owned));
     for name in all.filter(|name| !known.contains(name.as_str())) {
         verdict.wrong(format!("{name}: it is in the pack, and the manifest does not know it"));
     }
-    for name in [RECORDS, REPORT].into_iter().filter(|name| !manifest.files.contains_key(*name)) {
+    for name in PARTS.into_iter().filter(|name| !manifest.files.contains_key(*name)) {
         verdict.wrong(format!("{name}: the manifest does not say what is in it"));
     }
 }
@@ -151,6 +189,7 @@ fn contents(name: &str, found: crate::pack::Contents, manifest: &Manifest, verdi
 fn records<R: Read + Seek>(
     zip: &mut ZipArchive<R>,
     manifest: &Manifest,
+    accounts: &BTreeMap<DestinationId, AccountBasis>,
     verdict: &mut PackVerdict,
 ) -> Result<Option<std::fs::File>, PackFailure> {
     let file = zip.by_name(RECORDS).map_err(|error| PackFailure::NoPack(format!("{RECORDS}: {error}")))?;
@@ -161,8 +200,12 @@ fn records<R: Read + Seek>(
         return Ok(None);
     };
     let columns = columns_for(&metrics);
-    let mut report = XlsxReport::new(head, manifest.names(), metrics, columns).map_err(io::Error::other)?;
-    let (mut links, mut is_whole) = (Vec::new(), true);
+    let mut report =
+        XlsxReport::new(head, manifest.names(), metrics.clone(), columns, accounts).map_err(io::Error::other)?;
+    let mut witness = Witness::new(accounts);
+    // No more than there can be, whatever the manifest says.
+    let most = usize::try_from(manifest.records.min(reader.file.limit() / LEAST_RECORD)).unwrap_or(0);
+    let (mut links, mut is_whole) = (Vec::with_capacity(most.min(MAX_LINKS_AT_ONCE)), true);
     loop {
         match reader.next() {
             Ok(None) => break,
@@ -180,6 +223,7 @@ fn records<R: Read + Seek>(
                     Ok(event) => {
                         let envelope = Envelope { position, recorded_at: record.recorded_at, event };
                         report.add(&envelope).map_err(io::Error::other)?;
+                        attest(&mut witness, &envelope, verdict);
                         verdict.records += 1;
                     }
                     Err(error) => {
@@ -196,6 +240,7 @@ fn records<R: Read + Seek>(
         }
     }
     neighbours(links, manifest, verdict);
+    against(witness, &metrics, verdict);
     if verdict.records != manifest.records && is_whole {
         verdict.wrong(format!("{RECORDS}: {} records, and {} were signed", verdict.records, manifest.records));
     }
@@ -207,6 +252,20 @@ fn records<R: Read + Seek>(
     let mut remade = tempfile::tempfile()?;
     report.finish(BufWriter::new(&mut remade)).map_err(io::Error::other)?;
     Ok(Some(remade))
+}
+
+/// Shows a record to the accounts.
+fn attest(witness: &mut Witness<'_>, envelope: &Envelope, verdict: &mut PackVerdict) {
+    let Some(((slot, probe, known), head)) = check_of(&envelope.event).zip(envelope.event.head()) else { return };
+    if !witness.take((head.destination, head.job, probe), slot, known, envelope.position) {
+        verdict.wrong(format!("{ACCOUNTS}: it knows nothing of the record at position {}", envelope.position));
+    }
+}
+
+fn against(witness: Witness<'_>, metrics: &[Metric], verdict: &mut PackVerdict) {
+    let (problems, unproved) = witness.verdict(metrics);
+    problems.into_iter().for_each(|problem| verdict.wrong(format!("{ACCOUNTS}: {problem}")));
+    verdict.unproved_streams = unproved;
 }
 
 /// No position twice; where two neighbours are there, and where the head is, the chain goes on from one to the other.

@@ -1,10 +1,11 @@
 //! One way from events to a file, whatever its format.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc;
 
-use netstats_event::{Envelope, Metric};
-use netstats_series::{Row, rows_of};
+use netstats_event::{DestinationId, Envelope, Metric};
+use netstats_series::{AccountBasis, Row, rows_of};
 
 use crate::pack::Pack;
 use crate::report::ReportHead;
@@ -108,6 +109,8 @@ pub struct Export {
     pub metrics: Vec<Metric>,
     /// The columns of rows; a pack has those of its metrics.
     pub columns: Vec<&'static Column>,
+    /// What the accounts of availability rest on, by destination; rows have none.
+    pub accounts: BTreeMap<DestinationId, AccountBasis>,
 }
 
 impl Export {
@@ -125,8 +128,8 @@ impl Export {
         match self.format {
             Format::Pack => {
                 let Proof { records, key } = proof.ok_or_else(|| io::Error::other("a pack is made with a key"))?;
-                let Self { head, names, metrics, .. } = self;
-                Pack { head, names, metrics, key }.write(portions, records, BufWriter::new(out))
+                let Self { head, names, metrics, accounts, .. } = self;
+                Pack { head, names, metrics, accounts, key }.write(portions, records, BufWriter::new(out))
             }
             Format::Parquet => self.parquet(portions, out),
             Format::Xlsx => self.workbook(portions, out),
@@ -211,8 +214,8 @@ impl Export {
         portions: impl Iterator<Item = io::Result<Vec<Envelope>>> + Send,
         out: impl Write + Send,
     ) -> io::Result<u64> {
-        let mut report =
-            XlsxReport::new(self.head, self.names, self.metrics, self.columns).map_err(io::Error::other)?;
+        let mut report = XlsxReport::new(self.head, self.names, self.metrics, self.columns, &self.accounts)
+            .map_err(io::Error::other)?;
         for portion in portions {
             for event in &portion? {
                 report.add(event).map_err(io::Error::other)?;

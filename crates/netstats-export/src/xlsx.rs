@@ -7,10 +7,11 @@ mod others;
 mod raw;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use netstats_event::{Envelope, Metric};
-use netstats_series::rows_of;
+use netstats_event::{DestinationId, Envelope, Metric};
+use netstats_series::{AccountBasis, rows_of};
 use rust_xlsxwriter::{DocProperties, Workbook, Worksheet, XlsxError};
 
 use crate::column::Column;
@@ -45,8 +46,8 @@ impl std::fmt::Debug for XlsxReport {
 }
 
 impl XlsxReport {
-    /// An empty report; `columns` are those of the raw data. Raw rows are kept in a temporary file, so that memory does
-    /// not grow with them.
+    /// An empty report; `columns` are those of the raw data, and `accounts` say how available the destinations were. Raw
+    /// rows are kept in a temporary file, so that memory does not grow with them.
     ///
     /// # Errors
     /// The temporary file cannot be made.
@@ -55,6 +56,7 @@ impl XlsxReport {
         names: Names,
         metrics: Vec<Metric>,
         columns: Vec<&'static Column>,
+        accounts: &BTreeMap<DestinationId, AccountBasis>,
     ) -> Result<Self, XlsxFailure> {
         let mut workbook = Workbook::new();
         // As Excel itself: a little larger, and half the time of a large one is its compression.
@@ -74,7 +76,8 @@ impl XlsxReport {
         }
         let looks = Looks::new();
         let raw = RawSheets::new(columns, head.time_zone.clone());
-        Ok(Self { workbook, report: Report::new(head), names, metrics, looks, raw })
+        let report = Report::new(head, accounts, &names);
+        Ok(Self { workbook, report, names, metrics, looks, raw })
     }
 
     /// Takes up an event: samples and failed slots; others are passed over. Events of one destination come in the order
@@ -90,7 +93,7 @@ impl XlsxReport {
         }
         if let Some(row) = rows.first() {
             let (name, host) = self.names.destination(row.destination);
-            self.report.add(envelope, &rows, name, host);
+            self.report.add(envelope, &rows, name, host).map_err(XlsxError::from)?;
         }
         Ok(())
     }
@@ -101,7 +104,7 @@ impl XlsxReport {
     /// Those of `out` and of the temporary file.
     pub fn finish<W: Write + Send>(mut self, out: W) -> Result<Report, XlsxFailure> {
         self.raw.finish(&mut self.workbook, &self.names, &self.looks)?;
-        let report = self.report.finish();
+        let report = self.report.finish().map_err(XlsxError::from)?;
         let series = charts::response_time(sheet(&mut self.workbook, 3)?, &report, &self.looks)?;
         tables::summary(sheet(&mut self.workbook, 0)?, &report, &series, &self.looks)?;
         tables::statistics(sheet(&mut self.workbook, 1)?, &report, &self.looks)?;

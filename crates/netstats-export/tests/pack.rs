@@ -9,7 +9,7 @@ use netstats_event::{ChainHash, Draft, Envelope, Event, Position, Record, Timest
 use netstats_export::{Export, Format, Linked, PackVerdict, Proof, SigningKey, columns_for, verify_pack};
 use ring::digest::{SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use support::{METRICS, head, history, names, report_head};
+use support::{METRICS, accounts, head, history, names, report_head};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -80,6 +80,7 @@ fn make(seed: &[u8; 32]) -> Vec<u8> {
     (head.position, head.chain) = (last.position, last.chain.to_string());
     let export = Export {
         format: Format::Pack,
+        accounts: accounts(&events, &head.range),
         head,
         names: names(),
         metrics: METRICS.to_vec(),
@@ -209,6 +210,33 @@ fn a_changed_raw_cell_is_named() {
     let pack = pack(&OURS);
     let raw = signed_anew(&with_cell(&pack, "xl/worksheets/sheet10.xml", "I3", "1.5"), &OURS);
     finds(&raw, &["report.xlsx: Raw data!I3 says 1.5"]);
+}
+
+#[test]
+fn an_account_that_the_records_do_not_bear_is_named() {
+    let text = |pack: &[u8], change: &dyn Fn(String) -> String| {
+        changed(pack, "accounts.json", |bytes| {
+            let before = String::from_utf8(std::mem::take(bytes)).unwrap();
+            let after = change(before.clone());
+            assert_ne!(after, before);
+            *bytes = after.into_bytes();
+        })
+    };
+    let pack = pack(&OURS);
+    // A check was answered, and is said not to have been: both by the report and by what it rests on.
+    let down = text(&pack, &|json| json.replacen(",0,1]", ",1,1]", 1));
+    finds(&down, &["accounts.json: it is not the one that was signed"]);
+    finds(
+        &signed_anew(&down, &OURS),
+        &["accounts.json: destination 1, job 1, ping: the record at position", "report.xlsx: Summary!"],
+    );
+    // Two more checks than there are records.
+    let more = signed_anew(&text(&pack, &|json| json.replacen(",0,1]", ",0,3]", 1)), &OURS);
+    finds(&more, &["accounts.json: destination 1, job 1, ping: 3 checks from", "and there are 1 records"]);
+    let strange = signed_anew(&text(&pack, &|json| json.replacen("\"ping\"", "\"pong\"", 1)), &OURS);
+    finds(&strange, &["accounts.json: it cannot be understood"]);
+    let gone = signed_anew(&text(&pack, &|json| json.replacen("\"job\":1", "\"job\":9", 1)), &OURS);
+    finds(&gone, &["accounts.json: it knows nothing of the record at position 2"]);
 }
 
 #[test]

@@ -193,11 +193,12 @@ fn export(numbers: &mut Numbers, format: Format) -> Export {
         time_zone_name: "Europe/Berlin".to_owned(),
         generated_at: Timestamp::from_millis(START_MS),
         generator: "test".to_owned(),
+        accounting: netstats_stats::Accounting::default(),
         position: Position(40),
         chain: "00".repeat(16),
     };
     let columns = columns_for(&metrics);
-    Export { format, head, names, metrics, columns }
+    Export { format, head, names, metrics, columns, accounts: BTreeMap::new() }
 }
 
 fn write(seed: u64, format: Format, path: &Path) -> (Vec<Envelope>, Vec<Metric>) {

@@ -8,11 +8,13 @@ use jiff::tz::TimeZone;
 use netstats_event::{DestinationId, Envelope};
 use netstats_export::{CsvStyle, CsvWriter, JsonStyle, JsonWriter, Report, XlsxReport, columns_for};
 use netstats_series::rows_of;
-use support::{METRICS, folder, head, history, names, python, report_head};
+use support::{METRICS, accounts, folder, head, history, names, python, report_head};
 
 /// The report as an xlsx file, and what it says.
 fn make(events: &[Envelope], name: &str) -> (std::path::PathBuf, Report) {
-    let mut xlsx = XlsxReport::new(report_head(), names(), METRICS.to_vec(), columns_for(&METRICS)).unwrap();
+    let accounts = accounts(events, &report_head().range);
+    let columns = columns_for(&METRICS);
+    let mut xlsx = XlsxReport::new(report_head(), names(), METRICS.to_vec(), columns, &accounts).unwrap();
     for event in events {
         xlsx.add(event).unwrap();
     }
@@ -40,7 +42,8 @@ fn the_report_counts_what_the_events_say() {
     assert!(second.loss.lost >= 100 && second.longest_loss_run >= 100);
     assert_eq!((first.slots.inconclusive, first.outages.len()), (1, 0));
     let outage = &second.outages[0];
-    assert_eq!((second.outages.len(), outage.slots), (1, 10));
+    assert_eq!((second.outages.len(), outage.checks, outage.counted_ms), (1, 10, 600_000));
+    assert_eq!(second.account.as_ref().unwrap().down_ms, 600_000);
     assert_eq!(outage.from, head(2, 600).slot_at);
     assert_eq!((outage.last_good, outage.to), (Some(head(2, 599).slot_at), Some(head(2, 610).slot_at)));
     // The long day of the switch, and the rest of the next.

@@ -98,6 +98,11 @@ pub enum Command {
         /// Which.
         id: ExportId,
     },
+    /// Record that somebody asked for a run of an export.
+    RequestExport {
+        /// Which.
+        id: ExportId,
+    },
     /// Record how a run of an export ended.
     FinishExport {
         /// Which.

@@ -68,6 +68,7 @@ pub fn decide(state: &Inventory, command: Command, meta: &Meta, policy: &Policy)
         Command::AddExport(spec) => Some(export::add_export(state, spec, meta)?),
         Command::ChangeExport { id, spec } => export::change_export(state, id, spec, meta)?,
         Command::RemoveExport { id } => Some(export::remove_export(state, id, meta)?),
+        Command::RequestExport { id } => Some(export::request_export(state, id, meta)?),
         Command::FinishExport { id, run } => Some(export::finish_export(state, id, run, meta)?),
         Command::ChangeAccounting(spec) => account::change_accounting(state, spec, meta)?,
         Command::Import { destinations, jobs } => return import(state, destinations, jobs, meta, policy),

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use netstats_event::{
     Event, ExportFormat, ExportId, ExportJobCreated, ExportJobDeleted, ExportJobUpdated, ExportRun, ExportRunFinished,
-    ExportSchedule, ExportSpec, MAX_JOB_DESTINATIONS, Meta, Timestamp,
+    ExportRunRequested, ExportSchedule, ExportSpec, MAX_JOB_DESTINATIONS, Meta, Timestamp,
 };
 
 use crate::account::{destinations, room};
@@ -47,6 +47,15 @@ pub(crate) fn change_export(
 pub(crate) fn remove_export(state: &Inventory, id: ExportId, meta: &Meta) -> Result<Event, Rejection> {
     export_of(state, id)?;
     Ok(ExportJobDeleted { id, meta: meta.clone() }.into())
+}
+
+/// One run at a time: the end of the one before is told first.
+pub(crate) fn request_export(state: &Inventory, id: ExportId, meta: &Meta) -> Result<Event, Rejection> {
+    export_of(state, id)?;
+    match state.export_requests.get(&id) {
+        Some(_) => Err(Rejection::conflict("this export is being made already")),
+        None => Ok(ExportRunRequested { id, meta: meta.clone() }.into()),
+    }
 }
 
 /// What has happened is recorded as it is, unless nobody knows any more what it was for.

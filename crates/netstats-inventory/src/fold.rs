@@ -12,7 +12,9 @@ use netstats_projector::{Error, Projector, RowBatch, RowReader};
 
 use crate::access::Touched;
 use crate::limits::MAX_EXPORT_RUNS;
-use crate::model::{Annotation, Destination, ExportJob, FinishedRun, Inventory, Job, Maintenance, Remark, name_key};
+use crate::model::{
+    Annotation, Destination, ExportJob, FinishedRun, Inventory, Job, Maintenance, Remark, RequestedRun, name_key,
+};
 use crate::query::{Change, InventoryHandle, Shared};
 use crate::rows;
 
@@ -84,6 +86,10 @@ impl Inventory {
             Event::ExportJobDeleted(e) => {
                 self.exports.remove(&e.id);
                 self.export_runs.remove(&e.id);
+                self.export_requests.remove(&e.id);
+            }
+            Event::ExportRunRequested(e) if self.exports.contains_key(&e.id) => {
+                self.export_requests.insert(e.id, RequestedRun { position, at, by: e.meta.clone() });
             }
             Event::ExportRunFinished(e) => self.note_run(e, position),
             Event::AccountingChanged(e) => (self.accounting, self.accounting_changed) = (e.spec, position),
@@ -146,6 +152,9 @@ impl Inventory {
     /// The oldest goes when there are too many: the log keeps it.
     fn note_run(&mut self, finished: &ExportRunFinished, position: Position) {
         if self.exports.contains_key(&finished.id) {
+            if finished.run.slot.is_none() {
+                self.export_requests.remove(&finished.id);
+            }
             let runs = Arc::make_mut(self.export_runs.entry(finished.id).or_default());
             runs.push(FinishedRun { position, run: finished.run.clone(), by: finished.meta.clone() });
             let over = runs.len().saturating_sub(MAX_EXPORT_RUNS);
@@ -272,6 +281,7 @@ impl Dirty {
             Event::ExportJobUpdated(e) => self.exports.insert(e.id),
             Event::ExportJobDeleted(e) => self.exports.insert(e.id),
             Event::ExportRunFinished(e) => self.exports.insert(e.id),
+            Event::ExportRunRequested(e) => self.exports.insert(e.id),
             _ => false,
         };
     }

@@ -46,7 +46,7 @@ pub use export::{export_range, is_reserved, last_export_slot, next_export_slot};
 pub use fold::InventoryProjector;
 pub use host::canonical_host;
 pub use limits::*;
-pub use model::{Annotation, Destination, ExportJob, FinishedRun, Inventory, Job, Maintenance, Remark};
+pub use model::{Annotation, Destination, ExportJob, FinishedRun, Inventory, Job, Maintenance, Remark, RequestedRun};
 pub use query::{Change, InventoryHandle};
 pub use slots::{Slot, SlotRun, Slots, next_slot, phase, preview, probes};
 pub use target::{Contact, Network, TargetDenied, TargetPolicy};

@@ -91,6 +91,17 @@ pub struct FinishedRun {
     pub by: Meta,
 }
 
+/// A run of an export that somebody asked for and whose end is not told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedRun {
+    /// The event that says so.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// Who asked for it.
+    pub by: Meta,
+}
+
 /// Destinations and jobs, and what people say of times, at a position. Entries are shared: a clone copies pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
@@ -116,6 +127,8 @@ pub struct Inventory {
     pub exports: BTreeMap<ExportId, Arc<ExportJob>>,
     /// The last runs of each, oldest first.
     pub export_runs: BTreeMap<ExportId, Arc<Vec<FinishedRun>>>,
+    /// The runs that were asked for and have not ended.
+    pub export_requests: BTreeMap<ExportId, RequestedRun>,
     /// The id of the next export. Ids are not used twice.
     pub next_export: ExportId,
     /// The method of accounting.
@@ -147,6 +160,7 @@ impl Default for Inventory {
             next_maintenance: MaintenanceId(1),
             exports: BTreeMap::new(),
             export_runs: BTreeMap::new(),
+            export_requests: BTreeMap::new(),
             next_export: ExportId(1),
             accounting: AccountingSpec::default(),
             accounting_changed: Position::START,

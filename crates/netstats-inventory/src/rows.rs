@@ -9,6 +9,7 @@
 //! "n" id u32       an annotation: created_at i64, updated_at i64, added u64, changed u64, version u16, payload
 //! "w" id u32       a maintenance window: the same
 //! "e" id u32       an export: the same
+//! "q" id u32       a run of it that was asked for and has not ended: position u64, at i64, version u16, payload
 //! "x" id u32       its last runs, oldest first: each position u64, length u32, version u16, payload
 //! "u" id u32       a user: created_at i64, changed u64, version u16, payload
 //! "t" id u32       a token: created_at i64, added u64, version u16, payload
@@ -21,18 +22,18 @@
 
 use netstats_event::{
     AccountingChanged, AnnotationAdded, AnnotationId, DestinationAdded, DestinationId, Event, ExportId,
-    ExportJobCreated, ExportRunFinished, JobAdded, JobId, Kind, MaintenanceAdded, MaintenanceId, Meta, Position,
-    SessionId, SessionStarted, Timestamp, TokenAdded, TokenId, UserAdded, UserId, decode, encode,
+    ExportJobCreated, ExportRunFinished, ExportRunRequested, JobAdded, JobId, Kind, MaintenanceAdded, MaintenanceId,
+    Meta, Position, SessionId, SessionStarted, Timestamp, TokenAdded, TokenId, UserAdded, UserId, decode, encode,
 };
 use netstats_projector::{Error, ErrorKind, RowBatch, RowReader};
 
 use crate::access::{Session, Token, User};
 use crate::fold::Dirty;
-use crate::model::{Destination, FinishedRun, Inventory, Job, Remark};
+use crate::model::{Destination, FinishedRun, Inventory, Job, Remark, RequestedRun};
 use crate::query::Change;
 
 /// Of fold and rows together.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// `flags` of the meta row.
 const STARTER_APPLIED: u8 = 1;
@@ -79,6 +80,7 @@ pub(crate) fn flush(state: &Inventory, dirty: &Dirty, rows: &mut RowBatch) {
         });
         put_or_remove(rows, key(b'e', id.0), row);
         put_or_remove(rows, key(b'x', id.0), state.export_runs.get(id).map(|runs| runs_row(*id, runs)));
+        put_or_remove(rows, key(b'q', id.0), state.export_requests.get(id).map(|asked| request_row(*id, asked)));
     }
     let access = &state.access;
     for id in &dirty.users {
@@ -356,6 +358,26 @@ fn read_runs(inventory: &mut Inventory, key: &[u8], row: &[u8]) -> Option<()> {
     Some(())
 }
 
+fn request_row(id: ExportId, asked: &RequestedRun) -> Vec<u8> {
+    let mut row = Vec::new();
+    row.extend_from_slice(&asked.position.0.to_le_bytes());
+    row.extend_from_slice(&asked.at.as_nanos().to_le_bytes());
+    push_payload(&mut row, &ExportRunRequested { id, meta: asked.by.clone() }.into());
+    row
+}
+
+fn read_request(inventory: &mut Inventory, row: &[u8]) -> Option<()> {
+    let mut row = Cursor(row);
+    let (position, at) = (row.position()?, row.time()?);
+    match row.event(Kind::ExportRunRequested)? {
+        Event::ExportRunRequested(e) => {
+            inventory.export_requests.insert(e.id, RequestedRun { position, at, by: e.meta })
+        }
+        _ => return None,
+    };
+    Some(())
+}
+
 fn read_change(key: &[u8], row: &[u8]) -> Option<Change> {
     let position = Position(u64::from_be_bytes(key.get(1..)?.try_into().ok()?));
     let mut row = Cursor(row);
@@ -405,6 +427,7 @@ pub(crate) fn load(rows: &dyn RowReader) -> Result<(Inventory, Vec<Change>), Err
     scan(rows, b'w', |_, row| read_maintenance(&mut inventory, row))?;
     scan(rows, b'e', |_, row| read_export(&mut inventory, row))?;
     scan(rows, b'x', |key, row| read_runs(&mut inventory, key, row))?;
+    scan(rows, b'q', |_, row| read_request(&mut inventory, row))?;
     scan(rows, b'u', |_, row| read_user(row).map(|user| inventory.access.insert_user(user)))?;
     scan(rows, b't', |_, row| read_token(row).map(|token| inventory.access.insert_token(token)))?;
     scan(rows, b's', |_, row| read_session(row).map(|session| inventory.access.insert_session(session)))?;

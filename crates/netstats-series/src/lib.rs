@@ -47,7 +47,8 @@ mod summarise;
 mod totals;
 
 pub use availability::{
-    AccountQuery, AvailabilityProjector, AvailabilityView, OutageDetail, accounting_of, outage_detail,
+    AccountBasis, AccountQuery, AvailabilityProjector, AvailabilityView, CheckStream, OutageDetail, accounting_of,
+    check_of, outage_detail,
 };
 pub use fold::SeriesProjector;
 pub use latest::{DestinationLatest, Failure, ProbeLatest, Status};

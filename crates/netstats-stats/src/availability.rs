@@ -150,7 +150,7 @@ const fn millis(span: i64) -> f64 {
 /// blind time are taken out or counted as the accounting says.
 #[must_use]
 pub fn availability(
-    streams: &[Vec<Stretch>],
+    streams: &[impl AsRef<[Stretch]>],
     maintenance: &[Range<i64>],
     range: &Range<i64>,
     accounting: &Accounting,
@@ -159,7 +159,8 @@ pub fn availability(
     if range.start >= range.end {
         return account;
     }
-    let confirmed: Vec<Vec<Stretch>> = streams.iter().map(|stream| confirm(stream, accounting.retries)).collect();
+    let confirmed: Vec<Vec<Stretch>> =
+        streams.iter().map(|stream| confirm(stream.as_ref(), accounting.retries)).collect();
     let mut timeline = overlay(&confirmed);
     let outages = forgive(&mut timeline, accounting.grace_ms);
     let windows = union(maintenance);
@@ -460,7 +461,7 @@ mod tests {
 
     #[test]
     fn nothing_looked_at_is_no_availability() {
-        let account = availability(&[], &[], &(0..1_000), &Accounting::default());
+        let account = availability(&[] as &[Vec<Stretch>], &[], &(0..1_000), &Accounting::default());
         assert_eq!((account.ratio(), account.unmeasured_ms), (None, 1_000));
         assert_eq!((account.mean_time_to_repair_ms(), account.mean_time_between_failures_ms()), (None, None));
     }

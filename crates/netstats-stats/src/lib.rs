@@ -53,7 +53,7 @@ pub use mean::{Interval, mean_interval};
 pub use moments::Moments;
 pub use sketch::{RELATIVE_ERROR, Sketch, SketchError, SketchSum};
 pub use summary::{
-    Summary, TooFew, mean, percentile, percentile_needs, quantile, quantiles, sorted, stddev, summarise,
+    Summary, TooFew, mean, percentile, percentile_needs, quantile, quantile_of, quantiles, sorted, stddev, summarise,
 };
 pub use trend::{Trend, theil_sen};
 pub use voice::{mos, r_factor};

@@ -150,12 +150,20 @@ pub fn stddev(values: &[f64]) -> Option<f64> {
 /// the default of NumPy, R and Excel. None of nothing, or for a `q` outside 0 to 1.
 #[must_use]
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    quantile_of(sorted.len(), q, |place| sorted[place])
+}
+
+/// The same of `n` values that are not at hand: `at` tells the value at a place from 0, in ascending order. It is asked
+/// for two places at most.
+#[must_use]
+pub fn quantile_of(n: usize, q: f64, mut at: impl FnMut(usize) -> f64) -> Option<f64> {
     if !(0.0..=1.0).contains(&q) {
         return None;
     }
-    let place = q * count(sorted.len().checked_sub(1)?);
+    let last = n.checked_sub(1)?;
+    let place = q * count(last);
     let (low, part) = (index(place), place.fract());
-    let (below, above) = (sorted[low], sorted[(low + 1).min(sorted.len() - 1)]);
+    let (below, above) = (at(low), at((low + 1).min(last)));
     Some(below + (above - below) * part)
 }
 

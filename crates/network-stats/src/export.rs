@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use netstats_api::Api;
 use netstats_export::Format;
+use netstats_inventory::is_reserved;
 use tokio::sync::oneshot;
 
 use crate::ask::{escape, running, say};
@@ -21,6 +22,9 @@ use crate::serve::{quiet_context, random_token};
 use crate::settings::Decided;
 use crate::trust::Trust;
 use crate::{listen, logging};
+
+/// Characters of a file's name that are taken from the jobs' names.
+const MAX_NAME_CHARS: usize = 60;
 
 /// Writes the file; nothing half is left behind.
 ///
@@ -103,6 +107,17 @@ fn part_of(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
+/// A name that is a file's on every system: of letters, digits, `-` and `_`, not too long, and no device's.
+fn plain(name: &str) -> String {
+    let is_plain = |it: char| it.is_alphanumeric() || it == '_';
+    let plain: String = name.chars().map(|it| if is_plain(it) { it } else { '-' }).take(MAX_NAME_CHARS).collect();
+    let plain = plain.trim_matches('-');
+    match plain.is_empty() || is_reserved(plain) {
+        true => format!("network-stats-{plain}").trim_end_matches('-').to_owned(),
+        false => plain.to_owned(),
+    }
+}
+
 impl ExportArgs {
     fn format(&self) -> String {
         let of_output = || self.output.as_ref()?.extension()?.to_str().map(str::to_ascii_lowercase);
@@ -116,7 +131,6 @@ impl ExportArgs {
     }
 
     fn output_file(&self) -> PathBuf {
-        let plain = |text: &str| text.replace(|it: char| !it.is_alphanumeric() && it != '-' && it != '_', "-");
         let by_default = || PathBuf::from(format!("{}.{}", plain(&self.name()), self.extension()));
         self.output.clone().unwrap_or_else(by_default)
     }
@@ -163,6 +177,21 @@ mod tests {
         assert_eq!(args(Some("pack"), None).output_file(), Path::new("my-job.zip"));
         assert_eq!(args(None, Some("proof.zip")).format(), "pack");
         assert!(args(None, None).address().starts_with("/api/export?format=xlsx&job=my%20job"));
+    }
+
+    #[test]
+    fn a_file_that_is_named_after_jobs_has_a_name_on_every_system() {
+        for (name, file) in [
+            ("CON", "network-stats-CON"),
+            ("com1", "network-stats-com1"),
+            ("-rf /", "rf"),
+            ("../..", "network-stats"),
+            ("Zürich 東京", "Zürich-東京"),
+            ("a\r\nb=cmd|x", "a--b-cmd-x"),
+        ] {
+            assert_eq!(plain(name), file, "{name:?}");
+        }
+        assert_eq!(plain(&"é".repeat(300)).chars().count(), 60);
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub(crate) fn run(file: &Path, key: Option<&str>) -> Result<()> {
     ));
     say(&format!("signed with the key {}", verdict.public_key));
     say(&format!("{} records proved, {} cells compared", verdict.records, verdict.cells));
+    if verdict.unproved_streams > 0 {
+        say(&format!(
+            "availability rests also on {} streams of checks whose records are not in the pack: the signature alone stands for them",
+            verdict.unproved_streams
+        ));
+    }
     if !verdict.holds() {
         verdict.problems.iter().for_each(|problem| say(&format!("WRONG: {problem}")));
         if verdict.more_problems > 0 {

@@ -5,11 +5,17 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use netstats_event::ExportId;
+use tempfile::TempPath;
+
 /// How deep the folder is looked through for what was left half done.
 const MOST_DEEP: usize = 8;
 /// Files of one name, as told apart by `-2`, `-3`, ...
 const MOST_OF_ONE_NAME: u32 = 10_000;
+/// How often a folder is made again that somebody else's tidying took away.
+const TRIES: usize = 8;
 const PART: &str = ".part";
+const OWN_FOLDER: &str = "export-";
 
 /// The exports folder.
 #[derive(Clone, Debug)]
@@ -17,11 +23,13 @@ pub(crate) struct Place {
     root: PathBuf,
 }
 
-/// A file in the making.
+/// A file in the making. What is not kept is removed, with the folders that were made for it.
 #[derive(Debug)]
 pub(crate) struct Part {
-    path: PathBuf,
+    path: Option<TempPath>,
     folder: PathBuf,
+    /// Folders that were not there before, the innermost first.
+    made: Vec<PathBuf>,
     name: String,
     out: Option<BufWriter<File>>,
     hasher: blake3::Hasher,
@@ -44,7 +52,7 @@ impl Place {
 
     /// Removes what a process that was killed left half done.
     pub(crate) fn sweep(&self) {
-        sweep(&self.root, MOST_DEEP);
+        let _ = sweep(&self.root, MOST_DEEP);
     }
 
     /// Begins a file in a folder inside.
@@ -53,16 +61,30 @@ impl Place {
     /// The folder leads outside, or cannot be written.
     pub(crate) fn begin(&self, folder: &str, name: &str) -> io::Result<Part> {
         let inside = self.inside(folder)?;
-        fs::create_dir_all(&inside).map_err(|error| named(&inside, &error))?;
-        let real = self.real(&inside)?;
         // Two files of one name may be under way at once.
         static BEGUN: AtomicU64 = AtomicU64::new(0);
         let number = BEGUN.fetch_add(1, Ordering::Relaxed);
-        let path = real.join(format!(".{name}.{}-{number}{PART}", std::process::id()));
-        let out = File::options().write(true).create_new(true).open(&path).map_err(|error| named(&path, &error))?;
+        let part = format!(".{name}.{}-{number}{PART}", std::process::id());
+        let mut made = Vec::new();
+        let mut tries = 1..=TRIES;
+        let (real, path, out) = loop {
+            made.extend(inside.ancestors().take_while(|it| *it != self.root && !it.exists()).map(Path::to_owned));
+            fs::create_dir_all(&inside).map_err(|error| named(&inside, &error))?;
+            let opened = self.real(&inside).and_then(|real| {
+                let path = real.join(&part);
+                File::options().write(true).create_new(true).open(&path).map(|out| (real, path, out))
+            });
+            match opened {
+                Ok(opened) => break opened,
+                // Another file was given up just now, and took the folder with it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+                Err(error) => return Err(named(&inside.join(&part), &error)),
+            }
+        };
         Ok(Part {
-            path,
+            path: Some(TempPath::try_from_path(path)?),
             folder: real,
+            made,
             name: name.to_owned(),
             out: Some(BufWriter::with_capacity(256 * 1024, out)),
             hasher: blake3::Hasher::new(),
@@ -120,35 +142,47 @@ impl Place {
         Ok(parts.join("/"))
     }
 
-    /// Puts a whole file in its place, in one step. A file that is there already is not written over.
+    /// Puts a whole file in its place, in one step: its name is there with all of it, or not at all. A file that is
+    /// there already is not written over.
     ///
     /// # Errors
     /// The disk does not take it.
     pub(crate) fn keep(&self, mut part: Part) -> io::Result<Whole> {
-        let out = part.out.take().ok_or_else(|| io::Error::other("the file is kept already"))?;
+        let kept = || io::Error::other("the file is kept already");
+        let out = part.out.take().ok_or_else(kept)?;
+        reached("written");
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        reached("synced");
         let (stem, ending) = part.name.rsplit_once('.').unwrap_or((&part.name, ""));
         for number in 1..=MOST_OF_ONE_NAME {
             let count = if number == 1 { String::new() } else { format!("-{number}") };
             let path = part.folder.join(format!("{stem}{count}.{ending}"));
-            // Only whoever makes the empty file may put the whole one over it.
-            match File::options().write(true).create_new(true).open(&path) {
-                Ok(_) => {
-                    if let Err(error) = netstats_log::rename(&part.path, &path) {
-                        let _ = fs::remove_file(&path);
-                        return Err(named(&path, &error));
-                    }
+            match part.path.take().ok_or_else(kept)?.persist_noclobber(&path) {
+                Ok(()) => {
+                    reached("named");
+                    part.made.clear();
                     // A renamed file survives a power cut only if its folder does.
                     let _ = netstats_log::sync_folder(&part.folder);
                     let digest = *part.hasher.finalize().as_bytes();
                     return Ok(Whole { file: self.name_of(&path)?, bytes: part.bytes, digest });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(named(&path, &error)),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => part.path = Some(error.path),
+                Err(error) => return Err(named(&path, &error.error)),
             }
         }
         Err(io::Error::other(format!("there are {MOST_OF_ONE_NAME} files of the name {} already", part.name)))
     }
+}
+
+/// A step of keeping a file is done: a test may end the process here.
+#[cfg(not(test))]
+const fn reached(_step: &str) {}
+#[cfg(test)]
+use tests::reached;
+
+/// The folder of an export that names none: by its number, since names change.
+pub(crate) fn own_folder(export: ExportId) -> String {
+    format!("{OWN_FOLDER}{export}")
 }
 
 impl Write for Part {
@@ -165,11 +199,17 @@ impl Write for Part {
     }
 }
 
-/// What is not kept is removed.
 impl Drop for Part {
     fn drop(&mut self) {
+        // The file is closed before it is removed: some systems refuse otherwise.
         drop(self.out.take());
-        let _ = fs::remove_file(&self.path);
+        drop(self.path.take());
+        for folder in &self.made {
+            // One that holds something else stays.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
     }
 }
 
@@ -177,17 +217,23 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn sweep(folder: &Path, deep: usize) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+/// Removes the files in the making, and the folders that are empty without them.
+fn sweep(folder: &Path, deep: usize) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut is_changed = false;
     for entry in entries.filter_map(Result::ok) {
         let Ok(kind) = entry.file_type() else { continue };
         let name = entry.file_name().to_string_lossy().into_owned();
         if kind.is_dir() && deep > 0 {
-            sweep(&entry.path(), deep - 1);
+            let own = name.strip_prefix(OWN_FOLDER).is_some_and(|id| id.parse::<u32>().is_ok());
+            if sweep(&entry.path(), deep - 1) || own {
+                is_changed |= fs::remove_dir(entry.path()).is_ok();
+            }
         } else if kind.is_file() && name.starts_with(".network-stats-") && name.ends_with(PART) {
-            let _ = fs::remove_file(entry.path());
+            is_changed |= fs::remove_file(entry.path()).is_ok();
         }
     }
+    is_changed
 }
 
 #[cfg(test)]
@@ -215,6 +261,7 @@ mod tests {
         assert_eq!(all().len(), 1);
         drop(part);
         assert_eq!(all(), [] as [String; 0]);
+        assert_eq!(fs::read_dir(folder.path().join("exports")).unwrap().count(), 0, "the folders made for it go too");
         for (number, file) in
             ["monthly/network-stats-a.csv", "monthly/network-stats-a-2.csv", "monthly/network-stats-a-3.csv"]
                 .into_iter()
@@ -237,8 +284,71 @@ mod tests {
         let place = Place::new(folder.path().to_owned());
         std::mem::forget(place.begin("a/b", "network-stats-x.xlsx").unwrap());
         fs::write(folder.path().join("a/theirs.part"), "").unwrap();
+        for empty in ["theirs", "export-7", "export-me"] {
+            fs::create_dir(folder.path().join(empty)).unwrap();
+        }
         place.sweep();
         assert_eq!(walk(folder.path()), ["theirs.part"]);
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a", "export-me", "theirs"]);
+        assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_takes_only_its_own_folders_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path().to_owned());
+        fs::create_dir(folder.path().join("office")).unwrap();
+        let (one, two) = (place.begin("office/a/b", "x.csv").unwrap(), place.begin("office/a", "y.csv").unwrap());
+        drop(one);
+        assert!(folder.path().join("office/a").is_dir() && !folder.path().join("office/a/b").exists());
+        // Made for the first, empty only now: whoever goes last leaves what was there before.
+        let three = place.begin("office/c", "z.csv").unwrap();
+        drop((two, three));
+        assert!(folder.path().join("office").is_dir() && !folder.path().join("office/c").exists());
+    }
+
+    const DIE_IN: &str = "NETSTATS_TEST_DIE_IN";
+    const DIE_AT: &str = "NETSTATS_TEST_DIE_AT";
+
+    pub(super) fn reached(step: &str) {
+        if std::env::var(DIE_AT).is_ok_and(|at| at == step) {
+            std::process::abort();
+        }
+    }
+
+    /// The child of the next test.
+    #[test]
+    #[ignore = "it ends its process"]
+    fn a_process_that_makes_a_file_and_dies() {
+        let Ok(folder) = std::env::var(DIE_IN) else { return };
+        let place = Place::new(PathBuf::from(folder));
+        let mut part = place.begin("a", "network-stats-x.csv").unwrap();
+        part.write_all(b"all of it").unwrap();
+        reached("begun");
+        place.keep(part).unwrap();
+    }
+
+    #[test]
+    fn whoever_dies_while_a_file_is_made_leaves_all_of_it_under_its_name_or_nothing() {
+        for (step, is_there) in [("begun", false), ("written", false), ("synced", false), ("named", true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--ignored", "--exact", "exports::place::tests::a_process_that_makes_a_file_and_dies"])
+                .env(DIE_IN, folder.path())
+                .env(DIE_AT, step)
+                .output()
+                .unwrap();
+            assert!(!child.status.success(), "it did not die when it was {step}");
+            let file = folder.path().join("a/network-stats-x.csv");
+            assert_eq!(file.exists(), is_there, "{step}: {:?}", walk(folder.path()));
+            Place::new(folder.path().to_owned()).sweep();
+            if is_there {
+                assert_eq!(fs::read(&file).unwrap(), b"all of it");
+            }
+            assert_eq!(walk(folder.path()).len(), usize::from(is_there), "{step}: {:?}", walk(folder.path()));
+        }
     }
 
     #[test]

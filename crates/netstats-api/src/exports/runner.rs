@@ -1,18 +1,20 @@
 //! Export jobs: what is due is queued, a few are made at a time, and how each ended is recorded as an event.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
 use jiff::tz::TimeZone;
-use netstats_event::{Envelope, ExportFormat, ExportId, ExportOutcome, ExportRun, MAX_TEXT_CHARS, Meta, Timestamp};
+use netstats_event::{
+    Envelope, ExportFormat, ExportId, ExportOutcome, ExportRun, MAX_TEXT_CHARS, Meta, Position, Timestamp,
+};
 use netstats_export::{CsvStyle, Format};
-use netstats_inventory::{Command, ExportJob, Inventory, export_range, last_export_slot};
+use netstats_inventory::{Command, ExportJob, Inventory, RequestedRun, export_range, last_export_slot};
 use tokio::sync::Notify;
 
-use super::place::{Part, Place, Whole};
+use super::place::{Part, Place, Whole, own_folder};
 use super::wanted::{Wanted, Wish};
 use crate::app::App;
 use crate::command::{blocking, carry_out};
@@ -34,6 +36,8 @@ pub(crate) struct Exporter {
 struct State {
     waiting: VecDeque<Arc<Underway>>,
     running: Vec<Arc<Underway>>,
+    /// The last request of each export that was taken up here.
+    taken_up: BTreeMap<ExportId, Position>,
 }
 
 /// A run that has not ended.
@@ -68,33 +72,52 @@ impl Exporter {
         all.find(|(run, _)| is_wanted(run)).map(|(run, is_running)| (run.clone(), is_running))
     }
 
-    /// Puts a run at the end of the queue.
+    /// Refuses, if a run of this export waits or is being made.
     ///
     /// # Errors
-    /// One of this export waits or is being made already.
-    pub(crate) fn ask(
-        &self,
-        export: ExportId,
-        slot: Option<Timestamp>,
-        by: Meta,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        if self.underway(export).is_some() {
-            return Err(Problem::new(StatusCode::CONFLICT, "conflict", "this export is being made already")
-                .hint("wait for it, or call it off: POST /api/exports/{id}/cancel"));
+    /// Conflict.
+    pub(crate) fn refuse_twice(&self, export: ExportId) -> Result<(), Problem> {
+        match self.underway(export) {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(StatusCode::CONFLICT, "conflict", "this export is being made already")
+                .hint("wait for it, or call it off: POST /api/exports/{id}/cancel")),
         }
-        self.lock().waiting.push_back(Arc::new(Underway {
-            export,
-            slot,
-            queued_at: now,
-            by,
-            is_cancelled: AtomicBool::new(false),
-            is_made: AtomicBool::new(false),
-            events: AtomicU64::new(0),
-            permille: AtomicU64::new(0),
-        }));
-        self.changed.notify_one();
-        Ok(())
+    }
+
+    /// Puts a run at the end of the queue, unless one of its export waits or is being made.
+    fn queue(&self, export: ExportId, slot: Option<Timestamp>, by: Meta, at: Timestamp) {
+        let mut state = self.lock();
+        if !state.has(export) {
+            state.waiting.push_back(Arc::new(Underway::new(export, slot, by, at)));
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Queues what somebody asked for since the server began; gives back what was asked for before: whoever made that
+    /// is gone.
+    fn take_up(&self, inventory: &Inventory, born: Position) -> Vec<Arc<Underway>> {
+        let mut state = self.lock();
+        let mut interrupted = Vec::new();
+        for (id, asked) in &inventory.export_requests {
+            let is_taken_up = state.taken_up.get(id).is_some_and(|taken_up| *taken_up >= asked.position);
+            // One that has to wait for the end of a scheduled run is looked at again.
+            if is_taken_up || state.has(*id) {
+                continue;
+            }
+            state.taken_up.insert(*id, asked.position);
+            let run = Arc::new(Underway::asked(*id, asked));
+            if asked.position > born {
+                state.waiting.push_back(run);
+                // Whoever looks for runs wakes up; who finds nothing new must not, or it would look for ever.
+                self.changed.notify_one();
+            } else {
+                run.is_made.store(true, Ordering::Relaxed);
+                state.running.push(run.clone());
+                interrupted.push(run);
+            }
+        }
+        interrupted
     }
 
     /// Calls a run off; true if there was one.
@@ -135,7 +158,9 @@ impl Exporter {
         let _ = blocking(move || swept.sweep()).await;
         let mut stopping = app.stopping.clone();
         loop {
-            app.exporter.queue_due(&app.context.inventory.current(), app.now());
+            let inventory = app.context.inventory.current();
+            Self::take_up_requests(&app, &inventory);
+            app.exporter.queue_due(&inventory, app.now());
             while let Some(run) = app.exporter.begin() {
                 tokio::spawn(carry(app.clone(), place.clone(), run));
             }
@@ -150,14 +175,27 @@ impl Exporter {
         }
     }
 
+    /// Queues what was asked for, and tells what a process that is gone did not make.
+    pub(crate) fn take_up_requests(app: &Arc<App>, inventory: &Inventory) {
+        for run in app.exporter.take_up(inventory, app.born) {
+            tokio::spawn(tell_interrupted(app.clone(), run));
+        }
+    }
+
     fn queue_due(&self, inventory: &Inventory, now: Timestamp) {
+        // One that is being made, or whose end is not told yet, is looked at again when it has ended.
         for export in inventory.exports.values() {
-            // One that is being made, or whose end is not told yet, is looked at again when it has ended.
-            let is_busy = self.lock().running.iter().any(|run| run.export == export.id);
-            if let Some(slot) = due(export, inventory, now).filter(|_| !is_busy) {
-                let _ = self.ask(export.id, Some(slot), Meta::by(SYSTEM), now);
+            if let Some(slot) = due(export, inventory, now) {
+                self.queue(export.id, Some(slot), Meta::by(SYSTEM), now);
             }
         }
+    }
+}
+
+impl State {
+    /// A run of this export waits, is being made, or its end is not told yet.
+    fn has(&self, export: ExportId) -> bool {
+        self.waiting.iter().chain(&self.running).any(|run| run.export == export)
     }
 }
 
@@ -203,6 +241,31 @@ fn broke(app: &App, run: &Underway) -> ExportRun {
     }
 }
 
+/// What was asked for, and a crash or a stop cut off, is told to have failed: nothing of it is left.
+async fn tell_interrupted(app: Arc<App>, run: Arc<Underway>) {
+    let inventory = app.context.inventory.current();
+    if let Some(export) = inventory.exports.get(&run.export) {
+        let range = range(export, run.queued_at);
+        let ended = ExportRun {
+            started_at: run.queued_at,
+            finished_at: app.now(),
+            from: range.start,
+            to: range.end,
+            outcome: ExportOutcome::Failed,
+            error: Some("interrupted: the program ended before the file was whole; ask for it again".to_owned()),
+            ..ExportRun::default()
+        };
+        tracing::warn!(export = export.spec.name, "a file that was being made when the program ended is not there");
+        record(&app, &run, ended).await;
+    }
+    app.exporter.end(&run);
+}
+
+/// The range that its words mean at a moment.
+fn range(export: &ExportJob, at: Timestamp) -> std::ops::Range<Timestamp> {
+    export_range(&export.spec.range, &export.spec.time_zone, at).unwrap_or(at..at)
+}
+
 /// Until the log takes it, or the server stops.
 async fn record(app: &Arc<App>, run: &Underway, ended: ExportRun) {
     run.is_made.store(true, Ordering::Relaxed);
@@ -244,8 +307,7 @@ async fn prune(app: &Arc<App>, place: Place, export: ExportId, has_one_more: boo
 fn make(app: &App, place: &Place, run: &Underway, export: &ExportJob) -> ExportRun {
     let started_at = app.now();
     let moment = Moment::present(app);
-    let of = run.slot.unwrap_or(started_at);
-    let range = export_range(&export.spec.range, &export.spec.time_zone, of).unwrap_or(of..of);
+    let range = range(export, run.slot.unwrap_or(started_at));
     let mut ended = ExportRun {
         slot: run.slot,
         started_at,
@@ -289,7 +351,7 @@ fn write(
         Some((stem, ending)) => format!("{stem}-as-of-{}.{ending}", head.position),
         None => name,
     };
-    let folder = export.spec.folder.clone().unwrap_or_else(|| own_folder(export));
+    let folder = export.spec.folder.clone().unwrap_or_else(|| own_folder(export.id));
     let mut part = place.begin(&folder, &name).map_err(|error| error.to_string())?;
     let rows = fill(app, run, wanted, range, &mut part).map_err(|error| error.to_string())?;
     // Called off at the very end is called off too.
@@ -301,11 +363,6 @@ fn write(
 fn fill(app: &App, run: &Underway, wanted: Wanted, range: (Timestamp, Timestamp), part: &mut Part) -> io::Result<u64> {
     run.go_on()?;
     wanted.write(app, part, |events| run.seen(events, range))
-}
-
-/// A folder of its number: names change.
-fn own_folder(export: &ExportJob) -> String {
-    format!("export-{}", export.id)
 }
 
 fn wish(export: &ExportJob, range: (Timestamp, Timestamp)) -> Result<Wish, Problem> {
@@ -349,6 +406,24 @@ const fn format(format: ExportFormat, is_excel_csv: bool) -> Format {
 }
 
 impl Underway {
+    fn new(export: ExportId, slot: Option<Timestamp>, by: Meta, queued_at: Timestamp) -> Self {
+        Self {
+            export,
+            slot,
+            queued_at,
+            by,
+            is_cancelled: AtomicBool::new(false),
+            is_made: AtomicBool::new(false),
+            events: AtomicU64::new(0),
+            permille: AtomicU64::new(0),
+        }
+    }
+
+    /// The command that asked is done; its end is another matter.
+    fn asked(export: ExportId, asked: &RequestedRun) -> Self {
+        Self::new(export, None, Meta { command_id: None, ..asked.by.clone() }, asked.at)
+    }
+
     fn go_on(&self) -> io::Result<()> {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return Err(io::Error::other("it was called off"));
@@ -373,12 +448,22 @@ impl Underway {
 mod tests {
     use super::*;
 
+    /// Somebody asked for these, at the positions 101, 102, ...
+    fn asked(exports: std::ops::RangeInclusive<u32>) -> Inventory {
+        let request = |id: u32| {
+            let by = Meta { command_id: Some([1; 16]), ..Meta::by("api:local") };
+            let (position, at) = (Position(100 + u64::from(id)), Timestamp::from_secs(1));
+            (ExportId(id), RequestedRun { position, at, by })
+        };
+        let mut inventory = Inventory::default();
+        inventory.export_requests = exports.map(request).collect();
+        inventory
+    }
+
     #[test]
     fn two_are_made_at_a_time_and_the_rest_wait_in_order() {
-        let (exporter, now) = (Exporter::default(), Timestamp::from_secs(1));
-        for id in 1..=4 {
-            exporter.ask(ExportId(id), None, Meta::by("api:local"), now).unwrap();
-        }
+        let exporter = Exporter::default();
+        assert!(exporter.take_up(&asked(1..=4), Position(100)).is_empty());
         let begun = [exporter.begin().unwrap(), exporter.begin().unwrap()];
         assert_eq!(begun.each_ref().map(|run| run.export.0), [1, 2]);
         assert!(exporter.begin().is_none());
@@ -389,19 +474,41 @@ mod tests {
     }
 
     #[test]
-    fn an_export_is_not_made_twice_at_once() {
+    fn an_export_is_not_made_twice_at_once_nor_a_request_twice_at_all() {
         let (exporter, now) = (Exporter::default(), Timestamp::from_secs(1));
-        exporter.ask(ExportId(1), None, Meta::by("api:local"), now).unwrap();
-        let refused = exporter.ask(ExportId(1), Some(now), Meta::by(SYSTEM), now).unwrap_err();
-        assert_eq!(refused.status, StatusCode::CONFLICT);
+        exporter.queue(ExportId(1), Some(now), Meta::by(SYSTEM), now);
+        assert_eq!(exporter.refuse_twice(ExportId(1)).unwrap_err().status, StatusCode::CONFLICT);
+        exporter.queue(ExportId(1), Some(now), Meta::by(SYSTEM), now);
+        // Recorded in the same moment as the schedule's: it waits for the end of that one.
+        assert!(exporter.take_up(&asked(1..=1), Position(100)).is_empty());
+        let scheduled = exporter.begin().unwrap();
+        assert!(scheduled.slot.is_some() && exporter.begin().is_none());
+        exporter.end(&scheduled);
+        for _ in 0..2 {
+            exporter.take_up(&asked(1..=1), Position(100));
+        }
+        let run = exporter.begin().unwrap();
+        assert_eq!((run.slot, run.by.actor.as_str(), run.by.command_id), (None, "api:local", None));
+        exporter.end(&run);
+        // A look at views that do not show its end yet makes no second one.
+        exporter.take_up(&asked(1..=1), Position(100));
+        assert!(exporter.begin().is_none() && exporter.refuse_twice(ExportId(1)).is_ok());
+    }
+
+    #[test]
+    fn what_was_asked_of_a_process_that_is_gone_is_told_once_and_not_made() {
+        let exporter = Exporter::default();
+        let interrupted = exporter.take_up(&asked(1..=2), Position(101));
+        assert_eq!(interrupted.iter().map(|run| run.export.0).collect::<Vec<_>>(), [1]);
+        assert!(exporter.take_up(&asked(1..=2), Position(101)).is_empty());
+        assert_eq!(exporter.begin().unwrap().export, ExportId(2));
+        assert!(exporter.begin().is_none());
     }
 
     #[test]
     fn what_is_called_off_while_it_waits_needs_no_place_and_stops_at_once() {
         let (exporter, now) = (Exporter::default(), Timestamp::from_secs(1));
-        for id in 1..=3 {
-            exporter.ask(ExportId(id), None, Meta::by("api:local"), now).unwrap();
-        }
+        exporter.take_up(&asked(1..=3), Position(100));
         let _begun = [exporter.begin().unwrap(), exporter.begin().unwrap()];
         assert!(exporter.cancel(ExportId(3)) && !exporter.cancel(ExportId(9)));
         let called_off = exporter.begin().unwrap();

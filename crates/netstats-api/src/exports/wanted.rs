@@ -1,5 +1,6 @@
 //! What is to be in a file, and its making.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
@@ -7,12 +8,13 @@ use netstats_event::{DestinationId, Envelope, JobId, Metric, Position, Timestamp
 use netstats_export::{Column, Export, Format, Linked, Names, Proof, ReportHead, columns_for};
 use netstats_inventory::Inventory;
 use netstats_log::Journal;
-use netstats_series::RawQuery;
+use netstats_series::{AccountBasis, RawQuery, accounting_of};
 
 use crate::app::App;
 use crate::limits::EXPORT_EVENTS_AT_ONCE;
 use crate::moment::Moment;
 use crate::problem::Problem;
+use crate::routes::account::{Span, question};
 
 /// What is asked for, in whatever way it was said.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub(crate) struct Wanted {
     query: RawQuery,
     /// More than one job: the query is over all of them.
     among: Vec<JobId>,
+    moment: Moment,
     /// What the file is called when somebody takes it away.
     pub(crate) file: String,
 }
@@ -69,6 +72,7 @@ impl Wish {
             time_zone_name: self.zone_name,
             generated_at,
             generator: format!("Network Stats Collector {}", app.context.version),
+            accounting: accounting_of(&inventory.accounting),
             position,
             chain: app.context.journal.chain_at(position)?.map(|chain| chain.to_string()).unwrap_or_default(),
         };
@@ -83,7 +87,8 @@ impl Wish {
             ..RawQuery::default()
         };
         let among = if self.jobs.len() > 1 { self.jobs } else { Vec::new() };
-        Ok(Wanted { export: Export { format: self.format, head, names, metrics, columns }, query, among, file })
+        let export = Export { format: self.format, head, names, metrics, columns, accounts: BTreeMap::new() };
+        Ok(Wanted { export, query, among, moment: moment.clone(), file })
     }
 }
 
@@ -96,7 +101,9 @@ impl Wanted {
         out: impl Write + Send,
         mut seen: impl FnMut(&[Envelope]) -> io::Result<()> + Send,
     ) -> io::Result<u64> {
-        let Self { export, query, among, .. } = self;
+        let accounts = self.accounts(app)?;
+        let Self { mut export, query, among, .. } = self;
+        export.accounts = accounts;
         let journal = &*app.context.journal;
         let portions = app.context.series.portions(journal, &query, EXPORT_EVENTS_AT_ONCE).map(|portion| {
             let mut events = portion.map_err(io::Error::other)?;
@@ -109,6 +116,29 @@ impl Wanted {
         let mut records = |positions: &[Position]| linked(journal, positions);
         let proof = app.context.signing_key.as_ref().map(|key| Proof { records: &mut records, key });
         export.write(portions, proof, out)
+    }
+}
+
+impl Wanted {
+    /// What the accounts of a report rest on: the same as those of every other answer, up to now.
+    fn accounts(&self, app: &App) -> io::Result<BTreeMap<DestinationId, AccountBasis>> {
+        if !matches!(self.export.format, Format::Xlsx | Format::Pack) {
+            return Ok(BTreeMap::new());
+        }
+        let RawQuery { job, destinations, from, to, as_of, .. } = &self.query;
+        let now = Timestamp::from_millis(self.moment.now.as_millis());
+        let span = Span { job: *job, from: *from, to: (*to).min(now), as_of: *as_of };
+        let availability = &app.context.availability;
+        let ids = match destinations.as_slice() {
+            [] => availability.destinations(),
+            some => some.iter().copied().collect(),
+        };
+        let basis = |id| {
+            let mut basis = availability.basis(&app.context.series, &question(&self.moment.inventory, id, span))?;
+            basis.streams.retain(|stream| self.among.is_empty() || self.among.contains(&stream.job));
+            Ok((id, basis))
+        };
+        ids.into_iter().map(basis).collect::<Result<_, netstats_projector::Error>>().map_err(io::Error::other)
     }
 }
 

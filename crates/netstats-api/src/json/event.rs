@@ -96,6 +96,7 @@ pub(crate) fn event_data(event: &Event, inventory: &Inventory) -> Value {
         Event::ExportRunFinished(e) => {
             by(&e.meta, json!({"export_id": e.id.0, "run": RunJson::of_event(&e.run, &e.meta)}))
         }
+        Event::ExportRunRequested(e) => by(&e.meta, json!({"export_id": e.id.0})),
         Event::AccountingChanged(e) => by(&e.meta, json!({"accounting": AccountingJson::of(&e.spec)})),
         // Hashes stay in the log: nobody at a door needs them.
         Event::UserAdded(e) => by(&e.meta, json!({"user_id": e.id.0, "name": e.spec.name, "role": e.spec.role.name()})),

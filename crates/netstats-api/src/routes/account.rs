@@ -15,15 +15,15 @@ use crate::problem::Problem;
 
 /// What is accounted for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) job: Option<JobId>,
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
-    pub(super) as_of: Option<Position>,
+pub(crate) struct Span {
+    pub(crate) job: Option<JobId>,
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) as_of: Option<Position>,
 }
 
 /// The question for the account of one destination.
-pub(super) fn question(inventory: &Inventory, destination: DestinationId, span: Span) -> AccountQuery {
+pub(crate) fn question(inventory: &Inventory, destination: DestinationId, span: Span) -> AccountQuery {
     AccountQuery {
         job: span.job,
         destination,

@@ -14,7 +14,7 @@ use super::export::attachment;
 use crate::app::{App, MERGE_PATCH, PositionJson, position_only};
 use crate::command::{Done, blocking, carry_out};
 use crate::declare::{Param, ParamKind, param};
-use crate::exports::Place;
+use crate::exports::{Exporter, Place};
 use crate::json::{ExportInput, ExportJson, Json, RunJson, parse, read_export};
 use crate::limits::MAX_LIST;
 use crate::problem::Problem;
@@ -186,10 +186,12 @@ async fn remove(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 async fn run(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     place(&app)?;
-    let inventory = app.context.inventory.current();
-    let export = find(&inventory, &call.id)?;
-    app.exporter.ask(export.id, None, app.meta(&call), app.now())?;
-    Ok(body(&app, export, &inventory).status(StatusCode::ACCEPTED))
+    let id = find(&app.context.inventory.current(), &call.id)?.id;
+    app.exporter.refuse_twice(id)?;
+    // On record before it begins: whatever happens to this process, its end will be told.
+    let done = carry_out(&app, app.meta(&call), |_| Ok(Command::RequestExport { id })).await?;
+    Exporter::take_up_requests(&app, &done.inventory);
+    Ok(after(&app, &done, id)?.status(StatusCode::ACCEPTED))
 }
 
 async fn cancel(app: Arc<App>, call: Call) -> Result<Reply, Problem> {

@@ -1,7 +1,7 @@
 //! Handlers, by resource.
 
 pub(crate) mod access;
-mod account;
+pub(crate) mod account;
 pub(crate) mod accounting;
 pub(crate) mod analytics;
 pub(crate) mod audit;

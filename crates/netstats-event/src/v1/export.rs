@@ -6,8 +6,8 @@ use super::codes::Code;
 use super::common::MetaV1;
 use super::{Meaning, Wire};
 use crate::{
-    DestinationId, ExportFormat, ExportId, ExportOutcome, ExportRun, ExportRunFinished, ExportSchedule, ExportSpec,
-    JobId, Metric, Position, Timestamp,
+    DestinationId, ExportFormat, ExportId, ExportOutcome, ExportRun, ExportRunFinished, ExportRunRequested,
+    ExportSchedule, ExportSpec, JobId, Metric, Position, Timestamp,
 };
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -140,5 +140,23 @@ impl Wire for ExportRunFinishedV1 {
             digest: self.digest,
         };
         Ok(ExportRunFinished { id: ExportId(self.id), run, meta: self.meta.get() })
+    }
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+pub(super) struct ExportRunRequestedV1 {
+    id: u32,
+    meta: MetaV1,
+}
+
+impl Wire for ExportRunRequestedV1 {
+    type Event = ExportRunRequested;
+
+    fn from_event(event: &ExportRunRequested) -> Self {
+        Self { id: event.id.0, meta: MetaV1::new(&event.meta) }
+    }
+
+    fn into_event(self) -> Meaning<ExportRunRequested> {
+        Ok(ExportRunRequested { id: ExportId(self.id), meta: self.meta.get() })
     }
 }

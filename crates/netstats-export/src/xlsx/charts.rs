@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netstats_event::DestinationId;
-use netstats_stats::{percentile, quantile};
 use rust_xlsxwriter::{
     Chart, ChartEmptyCells, ChartFormat, ChartLegendPosition, ChartLine, ChartType, Color,
     ConditionalFormat3ColorScale, Worksheet, XlsxError,
 };
 
 use super::looks::{Looks, PALETTE, begin, line, serial, set_up_print, text};
-use crate::limits::{MAX_CHART_SERIES, MAX_HEATMAPS};
-use crate::report::{DestinationReport, Report};
+use super::tables::number;
+use crate::limits::{MAX_CHART_SERIES, MAX_COLUMN_DESTINATIONS, MAX_HEATMAPS};
+use crate::report::{BIN_ENDS, DestinationReport, Report, bin_of};
 
 /// Where a destination's line over time stands in the sheet "Response time".
 pub(super) struct SeriesPlace {
@@ -54,7 +54,7 @@ pub(super) fn response_time(
         "Median and 95th percentile of all round trips in each {minutes} min, in ms. p95 from 20 round trips on. The chart shows the first {MAX_CHART_SERIES} destinations."
     );
     let with_rtts: Vec<(&DestinationId, &DestinationReport)> =
-        report.destinations.iter().filter(|(_, destination)| !destination.buckets.is_empty()).collect();
+        report.destinations.iter().filter(|(_, destination)| !destination.course.is_empty()).collect();
     let names: Vec<String> = with_rtts
         .iter()
         .flat_map(|(_, destination)| [line(&destination.name), format!("{} p95", line(&destination.name))])
@@ -63,7 +63,7 @@ pub(super) fn response_time(
         std::iter::once(("From", 24.0)).chain(names.iter().map(|name| (name.as_str(), 14.0))).collect();
     let first_row = begin(sheet, "Response time", &note, &headers, looks)?;
     let times: BTreeSet<u32> =
-        with_rtts.iter().flat_map(|(_, destination)| destination.buckets.keys().copied()).collect();
+        with_rtts.iter().flat_map(|(_, destination)| destination.course.iter().map(|it| it.bucket)).collect();
     let mut rows = BTreeMap::new();
     for (row, bucket) in (first_row..).zip(times) {
         sheet.write_number_with_format(
@@ -79,16 +79,10 @@ pub(super) fn response_time(
     let mut chart = Chart::new(ChartType::ScatterStraight);
     for (place, (id, destination)) in with_rtts.iter().enumerate() {
         let median_column = u16::try_from(1 + 2 * place).unwrap_or(u16::MAX - 1);
-        for (bucket, micros) in &destination.buckets {
-            let mut sorted: Vec<f64> = micros.iter().map(|us| f64::from(*us) / 1_000.0).collect();
-            sorted.sort_by(f64::total_cmp);
-            let row = rows[bucket];
-            if let Some(median) = quantile(&sorted, 0.5) {
-                sheet.write_number_with_format(row, median_column, median, &looks.millis)?;
-            }
-            if let Ok(p95) = percentile(&sorted, 0.95) {
-                sheet.write_number_with_format(row, median_column + 1, p95, &looks.millis)?;
-            }
+        for times in &destination.course {
+            let row = rows[&times.bucket];
+            sheet.write_number_with_format(row, median_column, times.median_ms, &looks.millis)?;
+            number(sheet, row, median_column + 1, times.p95_ms, &looks.millis)?;
         }
         if place < MAX_CHART_SERIES {
             for (offset, dashed) in [(0, false), (1, true)] {
@@ -120,11 +114,13 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
         "Slots with at least one reply, in percent of the conclusive ones, by day of {}. The chart shows the first {MAX_CHART_SERIES} destinations.",
         report.head.time_zone_name
     );
-    let names: Vec<String> = report.destinations.values().map(|destination| line(&destination.name)).collect();
+    let pinged: Vec<_> =
+        report.destinations.values().filter(|it| !it.days.is_empty()).take(MAX_COLUMN_DESTINATIONS).collect();
+    let names: Vec<String> = pinged.iter().map(|destination| line(&destination.name)).collect();
     let headers: Vec<(&str, f64)> =
         std::iter::once(("Day", 14.0)).chain(names.iter().map(|name| (name.as_str(), 16.0))).collect();
     let first_row = begin(sheet, "Success rate", &note, &headers, looks)?;
-    let days: BTreeSet<i32> = report.destinations.values().flat_map(|d| d.days.keys().copied()).collect();
+    let days: BTreeSet<i32> = pinged.iter().flat_map(|d| d.days.keys().copied()).collect();
     if days.is_empty() {
         sheet.write_string(first_row, 0, "No slot in this range.")?;
         return Ok(());
@@ -134,10 +130,10 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
     for (row, day) in (first_row..).zip(&days) {
         sheet.write_number_with_format(row, 0, f64::from(*day) + 25_569.0, &looks.date)?;
     }
-    for (place, destination) in report.destinations.values().enumerate() {
+    for (place, destination) in pinged.iter().enumerate() {
         let column = u16::try_from(1 + place).unwrap_or(u16::MAX);
         for (row, day) in (first_row..).zip(&days) {
-            if let Some(share) = destination.days.get(day).and_then(|slots| slots.availability()) {
+            if let Some(share) = destination.days.get(day).and_then(|slots| slots.answered_share()) {
                 sheet.write_number_with_format(row, column, share * 100.0, &looks.percent)?;
             }
         }
@@ -163,41 +159,32 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
 
 /// How the round trips are spread: bins that grow by a fixed factor, so that 1 ms and 1 s both have detail.
 pub(super) fn distribution(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Result<(), XlsxError> {
-    /// Upper ends in microseconds: 1, 1.5, 2, 3, 5, 7 times each power of ten, from 10 us to 700 s.
-    fn bins(smallest: u32, largest: u32) -> Vec<u64> {
-        const STEPS: [u64; 6] = [10, 15, 20, 30, 50, 70];
-        let ends: Vec<u64> = (0..8).flat_map(|power| STEPS.map(|step| step * 10_u64.pow(power))).collect();
-        let first = ends.iter().position(|end| *end > u64::from(smallest)).unwrap_or(0);
-        let last = ends.iter().position(|end| *end > u64::from(largest)).unwrap_or(ends.len() - 1);
-        ends[first..=last].to_vec()
-    }
-    let names: Vec<String> = report.destinations.values().map(|destination| line(&destination.name)).collect();
+    let timed: Vec<_> =
+        report.destinations.values().filter(|it| it.moments.n > 0).take(MAX_COLUMN_DESTINATIONS).collect();
+    let names: Vec<String> = timed.iter().map(|destination| line(&destination.name)).collect();
     let headers: Vec<(&str, f64)> =
         std::iter::once(("Up to ms", 12.0)).chain(names.iter().map(|name| (name.as_str(), 16.0))).collect();
     let note = "Round trips by size: each line counts those below its limit and not below the one before.";
     let first_row = begin(sheet, "Distribution", note, &headers, looks)?;
-    let all = || report.destinations.values().flat_map(|destination| destination.buckets.values().flatten().copied());
-    let (Some(smallest), Some(largest)) = (all().min(), all().max()) else {
+    let ends_of = |destination: &&DestinationReport| destination.moments.extremes;
+    let (smallest, largest) = (timed.iter().filter_map(ends_of).map(|it| it.0), timed.iter().filter_map(ends_of));
+    let (Some(smallest), Some(largest)) = (smallest.min(), largest.map(|it| it.1).max()) else {
         sheet.write_string(first_row, 0, "No round trip in this range.")?;
         return Ok(());
     };
-    let ends = bins(smallest, largest);
+    let bins = bin_of(smallest)..=bin_of(largest);
+    let ends = &BIN_ENDS[bins.clone()];
     let last_row = first_row + u32::try_from(ends.len()).unwrap_or(1) - 1;
-    for (row, end) in (first_row..).zip(&ends) {
+    for (row, end) in (first_row..).zip(ends) {
         #[expect(clippy::cast_precision_loss, reason = "at most an hour in microseconds")]
         sheet.write_number_with_format(row, 0, *end as f64 / 1_000.0, &looks.millis)?;
     }
     let mut chart = Chart::new(ChartType::Column);
-    for (place, destination) in report.destinations.values().enumerate() {
+    for (place, destination) in timed.iter().enumerate() {
         let column = u16::try_from(1 + place).unwrap_or(u16::MAX);
-        let mut counts = vec![0_u64; ends.len()];
-        for us in destination.buckets.values().flatten() {
-            let bin = ends.partition_point(|end| *end <= u64::from(*us)).min(ends.len() - 1);
-            counts[bin] += 1;
-        }
-        for (row, count) in (first_row..).zip(counts) {
+        for (row, count) in (first_row..).zip(&destination.bins[bins.clone()]) {
             #[expect(clippy::cast_precision_loss, reason = "Excel has no larger integers")]
-            sheet.write_number_with_format(row, column, count as f64, &looks.count)?;
+            sheet.write_number_with_format(row, column, *count as f64, &looks.count)?;
         }
         if place < MAX_CHART_SERIES {
             chart
@@ -228,7 +215,7 @@ pub(super) fn heatmap(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
     }
     set_up_print(sheet, None, 0.0)?;
     let mut row = 3;
-    for destination in report.destinations.values().filter(|d| !d.week.is_empty()).take(MAX_HEATMAPS) {
+    for destination in report.destinations.values().filter(|d| !d.week_ms.is_empty()) {
         sheet.write_string_with_format(row, 0, line(&destination.name), &looks.header)?;
         for hour in 0..24_u16 {
             sheet.write_string_with_format(row, 1 + hour, format!("{hour:02}:00"), &looks.header)?;
@@ -237,11 +224,9 @@ pub(super) fn heatmap(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
             let at = row + 1 + u32::try_from(day).unwrap_or(0);
             sheet.write_string(at, 0, *name)?;
             for hour in 0..24 {
-                if let Some(medians) = destination.week.get(&(day * 24 + hour)) {
-                    let mut sorted: Vec<f64> = medians.iter().map(|us| f64::from(*us) / 1_000.0).collect();
-                    sorted.sort_by(f64::total_cmp);
-                    let median = quantile(&sorted, 0.5).unwrap_or(f64::NAN);
-                    sheet.write_number_with_format(at, u16::try_from(1 + hour).unwrap_or(24), median, &looks.millis)?;
+                if let Some(median) = destination.week_ms.get(&(day * 24 + hour)) {
+                    let column = u16::try_from(1 + hour).unwrap_or(24);
+                    sheet.write_number_with_format(at, column, *median, &looks.millis)?;
                 }
             }
         }

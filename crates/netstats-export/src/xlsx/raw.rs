@@ -23,11 +23,23 @@ pub(super) struct RawSheets {
     sheets: u32,
     /// The next row.
     row: u32,
+    /// Rows of a sheet, and cells of a table, at most.
+    most_rows: u32,
+    most_cells: u32,
 }
 
 impl RawSheets {
     pub(super) fn new(columns: Vec<&'static Column>, zone: TimeZone) -> Self {
-        Self { columns, zone, waiting: Some(Vec::new()), sheet: 0, sheets: 0, row: 0 }
+        Self {
+            columns,
+            zone,
+            waiting: Some(Vec::new()),
+            sheet: 0,
+            sheets: 0,
+            row: 0,
+            most_rows: MAX_SHEET_ROWS,
+            most_cells: MAX_TABLE_CELLS,
+        }
     }
 
     pub(super) fn write(
@@ -40,7 +52,7 @@ impl RawSheets {
         if let Some(waiting) = &mut self.waiting {
             waiting.push(row.clone());
             let cells = waiting.len().saturating_mul(self.columns.len());
-            if cells > MAX_TABLE_CELLS as usize {
+            if cells > self.most_cells as usize {
                 let rows = self.waiting.take().unwrap_or_default();
                 self.next_sheet(workbook, looks)?;
                 return rows.iter().try_for_each(|row| self.append(workbook, row, names, looks));
@@ -69,7 +81,7 @@ impl RawSheets {
     }
 
     fn append(&mut self, workbook: &mut Workbook, row: &Row, names: &Names, looks: &Looks) -> Result<(), XlsxError> {
-        if self.row == MAX_SHEET_ROWS {
+        if self.row == self.most_rows {
             self.close_sheet(workbook)?;
             self.next_sheet(workbook, looks)?;
         }
@@ -162,4 +174,46 @@ fn write_cell(sheet: &mut Worksheet, row: u32, column: u16, cell: Cell<'_>, zone
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use calamine::{Reader, Xlsx};
+    use netstats_event::{
+        DestinationId, Envelope, FailReason, JobId, Metric, Position, ProbeKind, SampleFlags, SampleHead, SlotFailed,
+        Timestamp,
+    };
+
+    use super::*;
+    use crate::columns_named;
+
+    #[test]
+    fn what_is_too_much_for_a_sheet_goes_on_in_the_next() {
+        let columns = columns_named(["position", "status"]).unwrap();
+        let (mut workbook, looks, names) = (Workbook::new(), Looks::new(), Names::default());
+        let mut raw = RawSheets { most_rows: 4, most_cells: 6, ..RawSheets::new(columns, TimeZone::UTC) };
+        for number in 1..=8 {
+            let (job, destination) = (JobId(1), DestinationId(1));
+            let slot_at = Timestamp::from_secs(number);
+            let head = SampleHead { job, destination, slot_at, lateness_us: 0, flags: SampleFlags::default() };
+            let failed =
+                SlotFailed { head, probe: ProbeKind::Ping, reason: FailReason::NotPermitted, detail: String::new() };
+            let position = Position(u64::try_from(number).unwrap());
+            let envelope = Envelope { position, recorded_at: slot_at, event: failed.into() };
+            for row in netstats_series::rows_of(&envelope, &[Metric::Ping]) {
+                raw.write(&mut workbook, &row, &names, &looks).unwrap();
+            }
+        }
+        raw.finish(&mut workbook, &names, &looks).unwrap();
+        let mut read = Xlsx::new(Cursor::new(workbook.save_to_buffer().unwrap())).unwrap();
+        assert_eq!(read.sheet_names(), ["Raw data", "Raw data 2", "Raw data 3"]);
+        let column = |name: &str, read: &mut Xlsx<_>| -> Vec<String> {
+            read.worksheet_range(name).unwrap().rows().map(|row| row[0].to_string()).collect()
+        };
+        assert_eq!(column("Raw data", &mut read), ["position", "1", "2", "3"]);
+        assert_eq!(column("Raw data 2", &mut read), ["position", "4", "5", "6"]);
+        assert_eq!(column("Raw data 3", &mut read), ["position", "7", "8"]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use netstats_event::{DestinationId, Timestamp};
-use netstats_stats::{Loss, mos, percentile, quantile, r_factor, summarise};
+use netstats_stats::{Accounting, Blindness, Loss, mos, r_factor};
 use rust_xlsxwriter::{
     Color, ConditionalFormatCell, ConditionalFormatCellRule, Format, Sparkline, Worksheet, XlsxError,
 };
@@ -11,11 +11,11 @@ use rust_xlsxwriter::{
 use super::charts::SeriesPlace;
 use super::looks::{Looks, PALETTE, begin, line, serial, set_up_print, text};
 use crate::names::Names;
-use crate::report::{DestinationReport, Report};
+use crate::report::{DestinationReport, Outage, Report};
 
 /// One line of figures, computed once for the summary and the statistics.
 struct Figures {
-    n: usize,
+    n: u64,
     min: Option<f64>,
     mean: Option<f64>,
     median: Option<f64>,
@@ -35,24 +35,23 @@ struct Figures {
 
 impl Figures {
     fn of(destination: &DestinationReport) -> Self {
-        let sorted = destination.sorted_ms();
-        let summary = summarise(&sorted);
-        let field = |get: fn(&netstats_stats::Summary) -> f64| summary.as_ref().map(get);
+        let moments = &destination.moments;
+        let millis = |micros: f64| micros / 1_000.0;
         let interval = destination.loss.interval(0.95);
         let loss = destination.loss.ratio();
-        let median = quantile(&sorted, 0.5);
+        let (median, p95) = (destination.median_ms(), destination.p95_ms());
         let jitter = destination.jitter_ms();
-        let first = sorted.first().copied();
+        let min = moments.extremes.map(|(min, _)| millis(min.into()));
         Self {
-            n: sorted.len(),
-            min: field(|s| s.min),
-            mean: field(|s| s.mean),
+            n: moments.n,
+            min,
+            mean: moments.mean().map(millis),
             median,
-            p95: percentile(&sorted, 0.95).ok(),
-            p99: percentile(&sorted, 0.99).ok(),
-            max: field(|s| s.max),
-            stddev: summary.as_ref().and_then(|s| s.stddev),
-            pdv_p95: percentile(&sorted, 0.95).ok().zip(first).map(|(p95, min)| p95 - min),
+            p95,
+            p99: destination.p99_ms(),
+            max: moments.extremes.map(|(_, max)| millis(max.into())),
+            stddev: moments.stddev().map(millis),
+            pdv_p95: p95.zip(min).map(|(p95, min)| p95 - min),
             jitter,
             smoothed: destination.smoothed_jitter_ms(),
             loss: loss.map(|ratio| ratio * 100.0),
@@ -62,7 +61,7 @@ impl Figures {
                 .zip(jitter)
                 .zip(loss)
                 .map(|((latency, jitter), loss)| mos(r_factor(latency / 2.0, jitter, loss))),
-            availability: destination.slots.availability().map(|share| share * 100.0),
+            availability: destination.account.as_ref().and_then(|it| it.ratio()).map(|share| share * 100.0),
         }
     }
 }
@@ -98,8 +97,28 @@ fn range_in_words(report: &Report) -> String {
     format!("{} to {} ({})", minute(head.range.start), minute(head.range.end), head.time_zone_name)
 }
 
-/// By which method availability is accounted for here.
-const METHOD: &str = "Availability here counts slots: those with at least one reply, of those that said anything. Maintenance counts like any other time.";
+/// By which method availability is accounted for.
+fn method_in_words(method: &Accounting) -> String {
+    let mut words = "Availability is the share of the time accounted for in which a destination answered. ".to_owned();
+    words += &match method.retries {
+        0 => "Every failed check counts.".to_owned(),
+        1 => "A failed check counts only if the next one fails too.".to_owned(),
+        n => format!("A failed check counts only if the {n} after it fail too."),
+    };
+    if method.grace_ms > 0 {
+        words += &format!(" Outages shorter than {} s do not count.", method.grace_ms as f64 / 1_000.0);
+    }
+    words += match method.is_maintenance_excluded {
+        true => " Maintenance is left out.",
+        false => " Maintenance counts like any other time.",
+    };
+    words += match method.blindness {
+        Blindness::Excluded => " Time in which our own side could not measure is left out.",
+        Blindness::Up => " Time in which our own side could not measure counts as answered.",
+        Blindness::Down => " Time in which our own side could not measure counts as not answered.",
+    };
+    words
+}
 
 /// What, when, the verdict, and a line for each destination.
 pub(super) fn summary(
@@ -133,7 +152,7 @@ pub(super) fn summary(
         sheet.write_string(row, 0, line(&sentence))?;
         row += 1;
     }
-    sheet.write_string_with_format(row, 0, METHOD, &looks.note)?;
+    sheet.write_string_with_format(row, 0, method_in_words(&report.head.accounting), &looks.note)?;
     row += 2;
     for (column, (name, width)) in (0..).zip(HEADERS) {
         sheet.write_string_with_format(row, column, name, &looks.header)?;
@@ -145,13 +164,14 @@ pub(super) fn summary(
         let figures = Figures::of(destination);
         sheet.write_string(row, 0, line(&destination.name))?;
         sheet.write_string(row, 1, line(&destination.host))?;
-        number(sheet, row, 2, whole(destination.loss.sent), &looks.count)?;
+        number(sheet, row, 2, whole(destination.loss.sent).filter(|sent| *sent > 0.0), &looks.count)?;
         number(sheet, row, 3, figures.loss, &looks.percent)?;
         number(sheet, row, 4, figures.median, &looks.millis)?;
         number(sheet, row, 5, figures.p95, &looks.millis)?;
         number(sheet, row, 6, figures.jitter, &looks.millis)?;
-        number(sheet, row, 7, figures.availability, &looks.percent)?;
-        number(sheet, row, 8, whole(destination.outages.len() as u64), &looks.count)?;
+        number(sheet, row, 7, figures.availability, &looks.share)?;
+        let outages = destination.account.as_ref().and_then(|account| whole(account.outages.len() as u64));
+        number(sheet, row, 8, outages, &looks.count)?;
         if let Some(at) = series.get(id).filter(|at| at.first_row <= at.last_row) {
             let sparkline = Sparkline::new()
                 .set_range(("Response time", at.first_row, at.median_column, at.last_row, at.median_column))
@@ -189,11 +209,52 @@ fn verdict(report: &Report) -> Vec<String> {
         return vec!["Nothing was measured in this range.".to_owned()];
     }
     let pinged: Vec<_> = report.destinations.values().filter(|d| d.loss.sent > 0).collect();
+    let mut sentences = Vec::new();
     if pinged.is_empty() {
-        let mut sentences = vec!["No pings were sent in this range.".to_owned()];
-        sentences.extend(super::others::verdict(report));
-        return sentences;
+        sentences.push("No pings were sent in this range.".to_owned());
+    } else {
+        sentences.extend(losses(&pinged));
     }
+    sentences.extend(availability(report));
+    let inconclusive: u64 = pinged.iter().map(|d| d.slots.inconclusive).sum();
+    if inconclusive > 0 {
+        sentences.push(format!(
+            "{inconclusive} slots say nothing about a destination, because our own side failed; they count for nothing."
+        ));
+    }
+    sentences.extend(super::others::verdict(report));
+    sentences
+}
+
+/// What availability comes to, and whose is the least.
+fn availability(report: &Report) -> Vec<String> {
+    let accounts = || report.destinations.values().filter_map(|it| Some((it, it.account.as_ref()?)));
+    let shares = accounts().filter_map(|(destination, account)| Some((destination, account, account.ratio()?)));
+    let least = shares.min_by(|a, b| a.2.total_cmp(&b.2));
+    let Some((destination, account, share)) = least else { return Vec::new() };
+    let minutes = |ms: i64| ms as f64 / 60_000.0;
+    let outages: usize = accounts().map(|(_, account)| account.outages.len()).sum();
+    vec![
+        match account.down_ms {
+            0 => "Every destination was available for all of the time accounted for.".to_owned(),
+            down => format!(
+                "The least available was {}: {:.3} %, {:.1} of {:.1} minutes accounted for without an answer.",
+                line(&destination.name),
+                share * 100.0,
+                minutes(down),
+                minutes(account.up_ms + down),
+            ),
+        },
+        match outages {
+            0 => "There was no outage.".to_owned(),
+            1 => "There was one outage; see the sheet Outages.".to_owned(),
+            n => format!("There were {n} outages; see the sheet Outages."),
+        },
+    ]
+}
+
+/// How much was lost, and where the most.
+fn losses(pinged: &[&DestinationReport]) -> Vec<String> {
     let all = pinged.iter().fold(Loss::default(), |sum, destination| sum.plus(destination.loss));
     let mut sentences = Vec::new();
     if let (Some(ratio), Some(interval)) = (all.ratio(), all.interval(0.95)) {
@@ -225,25 +286,12 @@ fn verdict(report: &Report) -> Vec<String> {
             )
         },
     ));
-    let outages: usize = pinged.iter().map(|d| d.outages.len()).sum();
-    sentences.push(match outages {
-        0 => "Every destination answered in every slot that said anything.".to_owned(),
-        1 => "There was one outage; see the sheet Outages.".to_owned(),
-        n => format!("There were {n} outages; see the sheet Outages."),
-    });
-    let inconclusive: u64 = pinged.iter().map(|d| d.slots.inconclusive).sum();
-    if inconclusive > 0 {
-        sentences.push(format!(
-            "{inconclusive} slots say nothing about a destination, because our own side failed; they count for nothing."
-        ));
-    }
-    sentences.extend(super::others::verdict(report));
     sentences
 }
 
 /// A line of figures for each destination.
 pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Result<(), XlsxError> {
-    const HEADERS: [(&str, f64); 24] = [
+    const HEADERS: [(&str, f64); 29] = [
         ("Destination", 28.0),
         ("Pings sent", 11.0),
         ("Lost", 9.0),
@@ -268,6 +316,11 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
         ("Slots silent", 10.0),
         ("Slots inconclusive", 12.0),
         ("Availability %", 12.0),
+        ("Available min", 12.0),
+        ("Not available min", 12.0),
+        ("Not known min", 12.0),
+        ("Maintenance left out min", 14.0),
+        ("Not to be measured min", 14.0),
     ];
     let note =
         "Percentiles need 20 (p95) or 100 (p99) round trips; an empty cell is undefined. Definitions: sheet About.";
@@ -275,6 +328,8 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
     for (row, destination) in (first..).zip(report.destinations.values()) {
         let figures = Figures::of(destination);
         let (slots, loss) = (destination.slots, destination.loss);
+        let account = destination.account.as_ref();
+        let minutes = |ms: fn(&netstats_stats::Availability) -> i64| account.map(|it| ms(it) as f64 / 60_000.0);
         sheet.write_string(row, 0, line(&destination.name))?;
         let values = [
             (whole(loss.sent), &looks.count),
@@ -284,7 +339,7 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
             (figures.loss_low, &looks.percent),
             (figures.loss_high, &looks.percent),
             (whole(destination.longest_loss_run), &looks.count),
-            (whole(figures.n as u64), &looks.count),
+            (whole(figures.n), &looks.count),
             (figures.min, &looks.millis),
             (figures.mean, &looks.millis),
             (figures.median, &looks.millis),
@@ -299,7 +354,12 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
             (whole(slots.answered), &looks.count),
             (whole(slots.silent), &looks.count),
             (whole(slots.inconclusive), &looks.count),
-            (figures.availability, &looks.percent),
+            (figures.availability, &looks.share),
+            (minutes(|it| it.up_ms), &looks.rate),
+            (minutes(|it| it.down_ms), &looks.rate),
+            (minutes(|it| it.unknown_ms), &looks.rate),
+            (minutes(|it| it.maintenance_ms), &looks.rate),
+            (minutes(|it| it.unmeasured_ms), &looks.rate),
         ];
         for (column, (value, format)) in (1..).zip(values) {
             number(sheet, row, column, value, format)?;
@@ -310,39 +370,56 @@ pub(super) fn statistics(sheet: &mut Worksheet, report: &Report, looks: &Looks) 
 
 /// Spans without an answer.
 pub(super) fn outages(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Result<(), XlsxError> {
-    const HEADERS: [(&str, f64); 7] = [
+    const HEADERS: [(&str, f64); 9] = [
         ("Destination", 28.0),
         ("Last answer before", 24.0),
-        ("First slot without an answer", 24.0),
+        ("First check without an answer", 24.0),
         ("First answer again", 24.0),
-        ("Minutes without an answer", 14.0),
-        ("Slots without an answer", 12.0),
+        ("Minutes", 11.0),
+        ("Minutes that count", 11.0),
+        ("Minutes in maintenance", 14.0),
+        ("Checks without an answer", 13.0),
         ("How it began", 16.0),
     ];
-    let note = "An outage lasts from the first slot without any reply to the next slot with one. Times: see About.";
+    let note = "From the first check that nobody's answer followed to the next answer, by the method of the summary. An outage that was all in maintenance left out is not here.";
     let mut row = begin(sheet, "Outages", note, &HEADERS, looks)?;
-    let zone = &report.head.time_zone;
+    let first = row;
     for destination in report.destinations.values() {
         for outage in &destination.outages {
             sheet.write_string(row, 0, line(&destination.name))?;
-            let ended = outage.to.unwrap_or(report.head.range.end);
-            number(sheet, row, 1, outage.last_good.map(|at| serial(zone, at)), &looks.time)?;
-            number(sheet, row, 2, Some(serial(zone, outage.from)), &looks.time)?;
-            match outage.to {
-                Some(to) => number(sheet, row, 3, Some(serial(zone, to)), &looks.time)?,
-                None => {
-                    sheet.write_string(row, 3, "not in this range")?;
-                }
-            }
-            number(sheet, row, 4, Some(ended.since(outage.from).as_secs_f64() / 60.0), &looks.rate)?;
-            number(sheet, row, 5, whole(outage.slots), &looks.count)?;
-            sheet.write_string(row, 6, outage.cause.name())?;
+            outage_line(sheet, row, outage, &report.head.time_zone, looks)?;
             row += 1;
         }
     }
-    if row == 4 {
+    if row == first {
         sheet.write_string(row, 0, "No outage in this range.")?;
     }
+    Ok(())
+}
+
+fn outage_line(
+    sheet: &mut Worksheet,
+    row: u32,
+    outage: &Outage,
+    zone: &jiff::tz::TimeZone,
+    looks: &Looks,
+) -> Result<(), XlsxError> {
+    number(sheet, row, 1, outage.last_good.map(|at| serial(zone, at)), &looks.time)?;
+    match outage.is_cut {
+        true => sheet.write_string(row, 2, "before this range")?,
+        false => sheet.write_number_with_format(row, 2, serial(zone, outage.from), &looks.time)?,
+    };
+    match outage.to {
+        Some(to) => sheet.write_number_with_format(row, 3, serial(zone, to), &looks.time)?,
+        None => sheet.write_string(row, 3, "not in this range")?,
+    };
+    let minutes = |ms: f64| Some(ms / 60_000.0);
+    let length = outage.known_to.since(outage.from).as_secs_f64() / 60.0;
+    number(sheet, row, 4, Some(length), &looks.rate)?;
+    number(sheet, row, 5, minutes(outage.counted_ms as f64), &looks.rate)?;
+    number(sheet, row, 6, minutes(outage.maintenance_ms as f64), &looks.rate)?;
+    number(sheet, row, 7, whole(outage.checks), &looks.count)?;
+    sheet.write_string(row, 8, outage.cause.map_or("", netstats_series::RowStatus::name))?;
     Ok(())
 }
 
@@ -394,8 +471,9 @@ pub(super) fn about(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Re
         ("Jitter (RFC 3550)", "J += (|D| - J) / 16 over round trips: an estimate, since the RFC means one-way times.".to_owned()),
         ("MOS", "Estimated by a simplified E-model (ITU-T G.107) from half the median round trip, jitter and loss. Not comparable with other tools' MOS.".to_owned()),
         ("Percentiles", "By linear interpolation (type 7, as in Excel's PERCENTILE.INC).".to_owned()),
-        ("Availability", "Slots with at least one reply, of those with a conclusive outcome. Slots that failed on our side, or while our own network was down, count for nothing.".to_owned()),
-        ("Outage", "From the first slot without any reply to the next slot with one; inconclusive slots neither begin nor end it.".to_owned()),
+        ("Availability", method_in_words(&head.accounting)),
+        ("Outage", "From the first check without an answer that counts to the next answer, over times in between in which our own side could not measure. Checks are pings, DNS, TCP and HTTP; if several look at a destination, one answer is enough.".to_owned()),
+        ("Slot", "A planned measurement. Answered: something came back. Silent: nothing did. Inconclusive: our own side failed, or our own network was down.".to_owned()),
     ];
     sheet.write_string_with_format(0, 0, "About this report", &looks.title)?;
     sheet.set_column_width(0, 24)?;

@@ -1,7 +1,9 @@
 //! A day of made-up pings, and Python to read files back with.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Range;
 use std::process::Command;
 
 use jiff::tz::TimeZone;
@@ -11,6 +13,8 @@ use netstats_event::{
     SlotFailed, TcpMeasured, TcpOutcome, Throughput, Timestamp, TracerouteProtocol, Transport,
 };
 use netstats_export::{Names, ReportHead};
+use netstats_series::{AccountBasis, CheckStream, check_of};
+use netstats_stats::{Accounting, Stretch};
 
 pub const START_MS: i64 = 1_792_879_200_000; // 2026-10-24T22:00:00Z: midnight in Berlin, on the day with 25 hours
 pub const METRICS: [Metric; 2] = [Metric::Ping, Metric::Traceroute];
@@ -118,9 +122,32 @@ pub fn report_head() -> ReportHead {
         time_zone_name: "Europe/Berlin".to_owned(),
         generated_at: Timestamp::from_millis(START_MS + 90_100_000),
         generator: "Network Stats Collector test".to_owned(),
+        accounting: Accounting::default(),
         position: Position(3_003),
         chain: "00".repeat(16),
     }
+}
+
+/// What the accounts of these events rest on: each check holds until the next of its stream, the last for a minute.
+pub fn accounts(events: &[Envelope], range: &Range<Timestamp>) -> BTreeMap<DestinationId, AccountBasis> {
+    let mut streams = BTreeMap::new();
+    for event in events {
+        let Some(((slot, probe, known), head)) = check_of(&event.event).zip(event.event.head()) else { continue };
+        let checks: &mut Vec<Stretch> = streams.entry((head.destination, head.job, probe)).or_default();
+        if let Some(before) = checks.last_mut() {
+            before.to = slot;
+        }
+        checks.push(Stretch { from: slot, to: slot + 60_000, known, checks: 1 });
+    }
+    let mut accounts = BTreeMap::new();
+    for ((destination, job, probe), stretches) in streams {
+        let basis: &mut AccountBasis = accounts.entry(destination).or_insert_with(|| AccountBasis {
+            range: range.start.as_millis()..range.end.as_millis(),
+            ..AccountBasis::default()
+        });
+        basis.streams.push(CheckStream { job, probe, stretches });
+    }
+    accounts
 }
 
 pub fn folder() -> std::path::PathBuf {

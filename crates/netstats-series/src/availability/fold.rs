@@ -185,7 +185,7 @@ impl State {
 }
 
 /// Traceroute and bandwidth say nothing of whether a destination does well.
-const fn has_a_say(probe: ProbeKind) -> bool {
+pub(super) const fn has_a_say(probe: ProbeKind) -> bool {
     !matches!(probe, ProbeKind::Traceroute | ProbeKind::Bandwidth)
 }
 

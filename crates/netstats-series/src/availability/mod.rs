@@ -7,4 +7,6 @@ mod query;
 mod stretch;
 
 pub use fold::AvailabilityProjector;
-pub use query::{AccountQuery, AvailabilityView, OutageDetail, accounting_of, outage_detail};
+pub use query::{
+    AccountBasis, AccountQuery, AvailabilityView, CheckStream, OutageDetail, accounting_of, check_of, outage_detail,
+};

@@ -1,11 +1,11 @@
 //! Questions to the view: accounts of availability, and outages with what is known of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use netstats_event::{
-    AccountingSpec, DestinationId, Envelope, Event, JobId, Metric, ObserverOutages, Position, Timestamp,
+    AccountingSpec, DestinationId, Envelope, Event, JobId, Metric, ObserverOutages, Position, ProbeKind, Timestamp,
 };
 use netstats_projector::{Error, EventReader};
 use netstats_stats::{Accounting, Availability, Blindness, Known, Outage, availability};
@@ -41,6 +41,48 @@ pub struct AccountQuery {
     pub accounting: Accounting,
     /// As known at this position; none for now.
     pub as_of: Option<Position>,
+}
+
+/// What an account rests on: with it, it can be made again anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountBasis {
+    /// The checks, stream by stream.
+    pub streams: Vec<CheckStream>,
+    /// Maintenance, in milliseconds, in any order.
+    pub maintenance: Vec<Range<i64>>,
+    /// The range, in milliseconds.
+    pub range: Range<i64>,
+    /// The method.
+    pub accounting: Accounting,
+}
+
+/// What the checks of one job's probe found, one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckStream {
+    /// The job.
+    pub job: JobId,
+    /// The probe.
+    pub probe: ProbeKind,
+    /// In order of time, in milliseconds; the first may begin before the range, and the last end after it.
+    pub stretches: Vec<netstats_stats::Stretch>,
+}
+
+impl AccountBasis {
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> Availability {
+        let streams: Vec<_> = self.streams.iter().map(|stream| stream.stretches.as_slice()).collect();
+        availability(&streams, &self.maintenance, &self.range, &self.accounting)
+    }
+}
+
+/// What an event says as a check of its destination: when it was planned, in milliseconds, by which probe, and what it
+/// found. None if it is no check: traces and bandwidth say nothing of whether a destination answers.
+#[must_use]
+pub fn check_of(event: &Event) -> Option<(i64, ProbeKind, Known)> {
+    let outcome = outcome_of(event, &mut Vec::new())?;
+    let has_a_say = super::fold::has_a_say(outcome.probe);
+    has_a_say.then(|| (outcome.head.slot_at.as_millis(), outcome.probe, known(outcome.verdict)))
 }
 
 /// An outage, and what is known of it.
@@ -95,15 +137,30 @@ impl AvailabilityView {
     /// # Errors
     /// The stored rows cannot be read.
     pub fn account(&self, series: &Series, query: &AccountQuery) -> Result<Availability, Error> {
-        let streams = self.stretches(series, query)?;
-        let maintenance: Vec<Range<i64>> =
-            query.maintenance.iter().map(|span| span.start.as_millis()..ceil_millis(span.end)).collect();
-        let range = ceil_millis(query.from)..ceil_millis(query.to);
-        Ok(availability(&streams, &maintenance, &range, &query.accounting))
+        Ok(self.basis(series, query)?.account())
+    }
+
+    /// What the account of a range rests on.
+    ///
+    /// # Errors
+    /// As [`AvailabilityView::account`].
+    pub fn basis(&self, series: &Series, query: &AccountQuery) -> Result<AccountBasis, Error> {
+        Ok(AccountBasis {
+            streams: self.stretches(series, query)?,
+            maintenance: query.maintenance.iter().map(|span| span.start.as_millis()..ceil_millis(span.end)).collect(),
+            range: ceil_millis(query.from)..ceil_millis(query.to),
+            accounting: query.accounting,
+        })
+    }
+
+    /// The destinations that were ever checked.
+    #[must_use]
+    pub fn destinations(&self) -> BTreeSet<DestinationId> {
+        self.shared.read().streams.keys().map(|key| key.destination).collect()
     }
 
     /// The stretches of a destination's streams that reach into the query's range, ready for the arithmetic.
-    fn stretches(&self, series: &Series, query: &AccountQuery) -> Result<Vec<Vec<netstats_stats::Stretch>>, Error> {
+    fn stretches(&self, series: &Series, query: &AccountQuery) -> Result<Vec<CheckStream>, Error> {
         let days = ceil_millis(query.from).div_euclid(DAY_MS).saturating_sub(REACH_BACK_DAYS)
             ..ceil_millis(query.to).div_euclid(DAY_MS).saturating_add(1);
         let as_of = query.as_of.map_or(u64::MAX, |position| position.0);
@@ -149,7 +206,7 @@ impl AvailabilityView {
             let known = over.chain(open);
             let known = known.filter(|stretch| days.contains(&stretch.day()) && stretch.first_position <= as_of);
             let cut = known.map(|stretch| cut(series, query, key, stretch, as_of)).collect::<Result<Vec<_>, _>>()?;
-            streams.push(laid_out(cut));
+            streams.push(CheckStream { job: key.job, probe: key.probe, stretches: laid_out(cut) });
         }
         Ok(streams)
     }
