@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netstats_event::DestinationId;
 use rust_xlsxwriter::{
-    Chart, ChartEmptyCells, ChartFormat, ChartLegendPosition, ChartLine, ChartType, Color,
+    Chart, ChartEmptyCells, ChartFormat, ChartLegendPosition, ChartLine, ChartSolidFill, ChartType, Color,
     ConditionalFormat3ColorScale, Worksheet, XlsxError,
 };
 
@@ -31,6 +31,14 @@ fn stroke(place: usize, dashed: bool) -> ChartFormat {
     }
     let mut format = ChartFormat::new();
     format.set_line(&line);
+    format
+}
+
+fn fill(place: usize) -> ChartFormat {
+    let mut colour = ChartSolidFill::new();
+    colour.set_color(Color::RGB(PALETTE[place % PALETTE.len()]));
+    let mut format = ChartFormat::new();
+    format.set_solid_fill(&colour);
     format
 }
 
@@ -138,16 +146,12 @@ pub(super) fn success_rate(sheet: &mut Worksheet, report: &Report, looks: &Looks
             }
         }
         if place < MAX_CHART_SERIES {
-            let mut fill = ChartFormat::new();
-            fill.set_solid_fill(
-                rust_xlsxwriter::ChartSolidFill::new().set_color(Color::RGB(PALETTE[place % PALETTE.len()])),
-            );
             chart
                 .add_series()
                 .set_name(("Success rate", first_row - 1, column))
                 .set_categories(("Success rate", first_row, 0, last_row, 0))
                 .set_values(("Success rate", first_row, column, last_row, column))
-                .set_format(&mut fill);
+                .set_format(&mut fill(place));
         }
     }
     finish_chart(&mut chart, "Success rate by day", "", "%");
@@ -192,6 +196,7 @@ pub(super) fn distribution(sheet: &mut Worksheet, report: &Report, looks: &Looks
                 .set_name(("Distribution", first_row - 1, column))
                 .set_categories(("Distribution", first_row, 0, last_row, 0))
                 .set_values(("Distribution", first_row, column, last_row, column))
+                .set_format(&mut fill(place))
                 .set_gap(20);
         }
     }

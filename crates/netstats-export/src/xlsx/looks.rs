@@ -110,6 +110,19 @@ pub(super) fn begin(
     Ok(HEADER_ROW + 1)
 }
 
+/// Makes a row as high as wrapped text in a column of so many characters takes: not every program does that by itself.
+pub(super) fn fit_height(sheet: &mut Worksheet, row: u32, text: &str, width: f64) -> Result<(), XlsxError> {
+    const LINE_HEIGHT: f64 = 15.0;
+    // Words break early, and letters are wider in some fonts.
+    const FILLED: f64 = 0.85;
+    #[expect(clippy::cast_precision_loss, reason = "a cell has at most 32,767 characters")]
+    let lines = (text.chars().count() as f64 / (width * FILLED)).ceil().clamp(1.0, 27.0);
+    if lines > 1.0 {
+        sheet.set_row_height(row, LINE_HEIGHT * lines)?;
+    }
+    Ok(())
+}
+
 /// Excel's serial day number of a moment on the clocks of a zone.
 pub(super) fn serial(zone: &TimeZone, at: Timestamp) -> f64 {
     let local_ms = at.as_millis() + i64::from(offset_seconds(zone, at)) * 1_000;

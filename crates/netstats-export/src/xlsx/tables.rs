@@ -9,7 +9,7 @@ use rust_xlsxwriter::{
 };
 
 use super::charts::SeriesPlace;
-use super::looks::{Looks, PALETTE, begin, line, serial, set_up_print, text};
+use super::looks::{Looks, PALETTE, begin, fit_height, line, serial, set_up_print, text};
 use crate::names::Names;
 use crate::report::{DestinationReport, Outage, Report};
 
@@ -373,12 +373,12 @@ pub(super) fn outages(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
     const HEADERS: [(&str, f64); 9] = [
         ("Destination", 28.0),
         ("Last answer before", 24.0),
-        ("First check without an answer", 24.0),
+        ("First check without an answer", 30.0),
         ("First answer again", 24.0),
         ("Minutes", 11.0),
         ("Minutes that count", 11.0),
-        ("Minutes in maintenance", 14.0),
-        ("Checks without an answer", 13.0),
+        ("Minutes in maintenance", 15.0),
+        ("Checks without an answer", 20.0),
         ("How it began", 16.0),
     ];
     let note = "From the first check that nobody's answer followed to the next answer, by the method of the summary. An outage that was all in maintenance left out is not here.";
@@ -445,6 +445,7 @@ pub(super) fn paths(sheet: &mut Worksheet, report: &Report, names: &Names, looks
         number(sheet, row, 4, whole(u64::from(path.hop_count)), &looks.count)?;
         sheet.write_string(row, 5, format!("{:016x}", path.path_hash))?;
         sheet.write_string_with_format(row, 6, text(&path.hops), &looks.wrapped)?;
+        fit_height(sheet, row, &path.hops, 90.0)?;
         row += 1;
     }
     if row == 4 {
@@ -455,6 +456,7 @@ pub(super) fn paths(sheet: &mut Worksheet, report: &Report, names: &Names, looks
 
 /// What the words mean and what the report rests on.
 pub(super) fn about(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Result<(), XlsxError> {
+    const ABOUT_CHARS: f64 = 110.0;
     let head = &report.head;
     let rows: u64 = report.rows.values().sum();
     let facts = [
@@ -477,11 +479,12 @@ pub(super) fn about(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> Re
     ];
     sheet.write_string_with_format(0, 0, "About this report", &looks.title)?;
     sheet.set_column_width(0, 24)?;
-    sheet.set_column_width(1, 110)?;
+    sheet.set_column_width(1, ABOUT_CHARS)?;
     set_up_print(sheet, None, 0.0)?;
     for (row, (label, fact)) in (2..).zip(facts) {
         sheet.write_string_with_format(row, 0, label, &looks.label)?;
         sheet.write_string_with_format(row, 1, text(&fact), &looks.wrapped)?;
+        fit_height(sheet, row, &fact, ABOUT_CHARS)?;
     }
     Ok(())
 }
