@@ -381,7 +381,7 @@ pub(super) fn outages(sheet: &mut Worksheet, report: &Report, looks: &Looks) -> 
         ("Checks without an answer", 20.0),
         ("How it began", 16.0),
     ];
-    let note = "From the first check that nobody's answer followed to the next answer, by the method of the summary. An outage that was all in maintenance left out is not here.";
+    let note = "From the first check without an answer to the next answer, by the method of the summary. An outage that was all in maintenance left out is not here.";
     let mut row = begin(sheet, "Outages", note, &HEADERS, looks)?;
     let first = row;
     for destination in report.destinations.values() {
