@@ -5,15 +5,15 @@ use hyper::header::{ETAG, HeaderValue, IF_MATCH, LINK};
 use jiff::tz::TimeZone;
 use netstats_event::{Position, Timestamp};
 
-use crate::json::parse_time;
+use crate::json::parse_moment;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Asked;
 
 impl Asked {
-    /// The time of a query parameter; none if it is not given.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        self.query.get(name).map(|text| parse_time(text, name)).transpose()
+    /// The time of a query parameter, perhaps told from `now`; none if it is not given.
+    pub(crate) fn time(&self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        self.query.get(name).map(|text| parse_moment(text, name, now)).transpose()
     }
 
     /// The time zone of `tz`; UTC if it is not given.

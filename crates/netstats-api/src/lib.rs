@@ -65,7 +65,7 @@ pub use context::{
     ReloadHook, ReloadRefused, Reloaded, Report, ReportHook,
 };
 pub use error::Error;
-pub use json::update_text;
+pub use json::{moment_of, update_text};
 pub use limits::Limits;
 pub use server::bind;
 pub use tls::Tls;

@@ -1,5 +1,6 @@
 //! The moment that a question is about: now, or one of the past with what was known then.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,6 +88,27 @@ impl Moment {
         })
     }
 
+    /// What a destination is called; a removed one as it was called last.
+    pub(crate) fn name_of(&self, app: &App, id: DestinationId) -> Cow<'_, str> {
+        match self.inventory.destinations.get(&id) {
+            Some(destination) => Cow::Borrowed(&destination.spec.name),
+            None => Cow::Owned(self.last_destination(app, id).map(|spec| spec.name).unwrap_or_default()),
+        }
+    }
+
+    /// What a job is called; a removed one as it was called last.
+    pub(crate) fn job_name_of(&self, app: &App, id: JobId) -> Cow<'_, str> {
+        match self.inventory.jobs.get(&id) {
+            Some(job) => Cow::Borrowed(&job.spec.name),
+            None => Cow::Owned(self.last_job_name(app, id).unwrap_or_default()),
+        }
+    }
+
+    /// The destination was there and is not any more: its samples are.
+    pub(crate) fn is_removed(&self, id: DestinationId) -> bool {
+        !self.inventory.destinations.contains_key(&id)
+    }
+
     /// What a removed job was called last.
     pub(crate) fn last_job_name(&self, app: &App, id: JobId) -> Option<String> {
         match self.last_description(app, |change| change.job == Some(id))? {
@@ -121,11 +143,11 @@ impl Moment {
     }
 }
 
-/// The inventory at the moment of `?as_of=`, for what is in no other view.
-pub(crate) async fn inventory_at(app: &Arc<App>, call: &Call) -> Result<Arc<Inventory>, Problem> {
-    let Some(text) = call.query.get("as_of").map(str::to_owned) else { return Ok(app.context.inventory.current()) };
+/// The moment of `?as_of=`, for what is answered from the inventory alone.
+pub(crate) async fn moment_at(app: &Arc<App>, call: &Call) -> Result<Moment, Problem> {
+    let Some(text) = call.query.get("as_of").map(str::to_owned) else { return Ok(Moment::present(app)) };
     let app = app.clone();
-    Ok(blocking(move || Moment::told(&app, Some(&text))).await??.inventory)
+    blocking(move || Moment::told(&app, Some(&text))).await?
 }
 
 /// Answers a question to the views on a thread that may block, a few at a time.

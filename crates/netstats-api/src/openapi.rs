@@ -8,14 +8,12 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{
-    InfoBuilder, KnownFormat, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
-};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
 
 use utoipa::{PartialSchema, ToSchema};
 
@@ -257,7 +255,7 @@ fn param_schema(param: &Param) -> Schema {
             ParamKind::Whole(least, most) => {
                 ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least as f64)).maximum(Some(most as f64))
             }
-            ParamKind::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            ParamKind::Time => crate::json::time_text(),
             ParamKind::AsOf => text().examples(["1042", "2026-11-24T04:18:12Z"]),
             ParamKind::Zone => text().examples(["Europe/Berlin", "UTC"]),
         }

@@ -150,13 +150,13 @@ pub(crate) fn union<'a>(all: impl Iterator<Item = &'a Filter> + Clone) -> Filter
 }
 
 /// Reads a message. An error's `code` and `detail` go to the client; with the subscription's id, if it has said one.
-pub(crate) fn read(text: &str, inventory: &Inventory) -> Result<Op, (Problem, Option<String>)> {
+pub(crate) fn read(text: &str, inventory: &Inventory, now: Timestamp) -> Result<Op, (Problem, Option<String>)> {
     let json = parse(text.as_bytes()).map_err(|problem| (problem, None))?;
     let id = json.get("id").and_then(|id| match id {
         Json::Text(id) => Some(id.chars().take(MAX_ID_CHARS).collect()),
         _ => None,
     });
-    read_op(&json, inventory).map_err(|problem| (problem, id))
+    read_op(&json, inventory, now).map_err(|problem| (problem, id))
 }
 
 /// Characters of a subscription's id.
@@ -165,7 +165,7 @@ const MAX_ID_CHARS: usize = 64;
 /// Values of `op`.
 const OPS: [&str; 6] = ["subscribe", "unsubscribe", "replay", "pause", "resume", "ping"];
 
-fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
+fn read_op(json: &Json, inventory: &Inventory, now: Timestamp) -> Result<Op, Problem> {
     let mut fields = Fields::of(json, "")?;
     let op = fields
         .word("op", &OPS, |word| OPS.iter().find(|op| **op == word).copied())?
@@ -197,8 +197,9 @@ fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
     let wanted = read_wanted(&mut fields, inventory)?;
     if op == "replay" {
         let accepted = "a position, or a time";
-        let from = read_moment(&mut fields, "from")?.ok_or_else(|| fields.refuse("from", "is missing", accepted))?;
-        let to = read_moment(&mut fields, "to")?;
+        let from =
+            read_moment(&mut fields, "from", now)?.ok_or_else(|| fields.refuse("from", "is missing", accepted))?;
+        let to = read_moment(&mut fields, "to", now)?;
         let speed = read_speed(&mut fields)?.unwrap_or(Speed::Times(1));
         let follow = fields.flag("follow")?.unwrap_or(false);
         fields.done()?;
@@ -212,8 +213,8 @@ fn read_op(json: &Json, inventory: &Inventory) -> Result<Op, Problem> {
 
 /// What narrows the updates.
 fn read_wanted(fields: &mut Fields<'_>, inventory: &Inventory) -> Result<Wanted, Problem> {
-    let destinations = ids(fields, "destinations", |text| Ok(crate::routes::destinations::find(inventory, text)?.id))?;
-    let jobs = ids(fields, "jobs", |text| Ok(crate::routes::jobs::find(inventory, text)?.id))?;
+    let destinations = ids(fields, "destinations", |text| crate::routes::destinations::find_ever(inventory, text))?;
+    let jobs = ids(fields, "jobs", |text| crate::routes::jobs::find_ever(inventory, text))?;
     let tags = fields.texts("tags")?.unwrap_or_default().into_iter().collect();
     let (families, kinds) = read_kinds(fields)?;
     Ok(Wanted { filter: Filter { destinations, jobs, families, kinds }, tags, shows_access: false })
@@ -233,8 +234,8 @@ fn list(value: &str) -> Json {
     Json::List(value.split(',').map(|text| Json::Text(text.trim().to_owned())).collect())
 }
 
-/// A position as a number, or as digits in a text; any other text is a time.
-fn read_moment(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Moment>, Problem> {
+/// A position as a number, or as digits in a text; any other text is a time, perhaps told from `now`.
+fn read_moment(fields: &mut Fields<'_>, name: &'static str, now: Timestamp) -> Result<Option<Moment>, Problem> {
     let accepted = "a position, or a time";
     match fields.value(name) {
         None => Ok(None),
@@ -246,7 +247,7 @@ fn read_moment(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Mom
             let position = text.parse().map_err(|_| fields.refuse(name, "is no position", accepted))?;
             Ok(Some(Moment::At(Position(position))))
         }
-        Some(Json::Text(text)) => Ok(Some(Moment::Time(crate::json::parse_time(text, name)?))),
+        Some(Json::Text(text)) => Ok(Some(Moment::Time(crate::json::parse_moment(text, name, now)?))),
         Some(_) => Err(fields.refuse(name, "is neither a number nor a text", accepted)),
     }
 }
@@ -266,7 +267,7 @@ fn read_speed(fields: &mut Fields<'_>) -> Result<Option<Speed>, Problem> {
 
 /// The replay that the address of a WebSocket asks for: `/ws?replay_from=...&to=...&speed=...&follow=true`, and what
 /// narrows it, with commas. None without a query.
-pub(crate) fn read_query(query: &Query, inventory: &Inventory) -> Result<Option<PlayAsk>, Problem> {
+pub(crate) fn read_query(query: &Query, inventory: &Inventory, now: Timestamp) -> Result<Option<PlayAsk>, Problem> {
     let mut entries = vec![("op".to_owned(), Json::Text("replay".to_owned()))];
     for (i, (name, value)) in query.pairs().enumerate() {
         if query.pairs().take(i).any(|(before, _)| before == name) {
@@ -291,7 +292,7 @@ pub(crate) fn read_query(query: &Query, inventory: &Inventory) -> Result<Option<
     if query.get("replay_from").is_none() {
         return Err(Problem::invalid("replay_from is missing").field("replay_from").accepted("a position, or a time"));
     }
-    match read_op(&Json::Object(entries), inventory)? {
+    match read_op(&Json::Object(entries), inventory, now)? {
         Op::Replay(ask) => Ok(Some(ask)),
         _ => Err(Problem::internal()),
     }
@@ -509,15 +510,23 @@ mod tests {
             let example = &message["examples"][0]["payload"];
             let properties = &message["payload"]["properties"];
             assert_eq!(keys(properties), keys(example), "the example of {op} has every field");
-            read(&example.to_string(), &inventory).unwrap_or_else(|(problem, _)| panic!("{op}: {}", problem.detail));
+            read(&example.to_string(), &inventory, Timestamp::from_secs(0))
+                .unwrap_or_else(|(problem, _)| panic!("{op}: {}", problem.detail));
             let mut odd = example.clone();
             odd["odd"] = 1.into();
-            assert!(read(&odd.to_string(), &inventory).is_err(), "{op} takes a field that is not documented");
+            assert!(
+                read(&odd.to_string(), &inventory, Timestamp::from_secs(0)).is_err(),
+                "{op} takes a field that is not documented"
+            );
             for field in keys(example) {
                 let mut without = example.clone();
                 without.as_object_mut().unwrap().remove(field);
                 let is_required = message["payload"]["required"].as_array().unwrap().iter().any(|name| *name == field);
-                assert_eq!(read(&without.to_string(), &inventory).is_err(), is_required, "{op} without {field}");
+                assert_eq!(
+                    read(&without.to_string(), &inventory, Timestamp::from_secs(0)).is_err(),
+                    is_required,
+                    "{op} without {field}"
+                );
             }
         }
     }

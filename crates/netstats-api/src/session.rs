@@ -161,7 +161,7 @@ impl Session {
 
     async fn obey(&mut self, text: &str) -> Result<(), End> {
         let inventory = self.app.context.inventory.current();
-        match read(text, &inventory) {
+        match read(text, &inventory, self.app.now()) {
             Ok(Op::Ping) => {
                 let position = self.position.0;
                 self.say(&Say::Pong { position }).await

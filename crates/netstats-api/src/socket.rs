@@ -74,7 +74,7 @@ impl Sockets {
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));
         let query = Query::parse(request.uri().query())?;
-        let first = read_query(&query, &self.app.context.inventory.current())?;
+        let first = read_query(&query, &self.app.context.inventory.current(), self.app.now())?;
         let (app, alive) = (self.app.clone(), self.alive.clone());
         let upgrading = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {

@@ -281,7 +281,7 @@ async fn a_comparison_says_how_much_slower() {
         .get("/api/compare?destination=two&start_time=now-1h&other_start_time=now-2h&other_end_time=now-1h")
         .await
         .is(200);
-    assert_eq!(same["comparison"]["effect_size"], "negligible");
+    assert_eq!(same["comparison"]["effect_size"], "not significant");
     let none = server.get("/api/compare?destination=two&start_time=now-9d&end_time=now-8d").await.is(200);
     assert_eq!(none["comparison"], Value::Null);
     assert!(none["comparison_not_given"].is_string());

@@ -69,7 +69,7 @@ async fn a_replay_the_live_run_and_a_rebuilt_server_say_the_same_word_by_word() 
         client.subscribe(filter.clone()).await;
         subscribers.push(client);
     }
-    live_through(&server, 120).await;
+    live_through(&server, 400).await;
     let mut recorded = Vec::new();
     for client in &mut subscribers {
         // The answer comes after all that was wanted before it.

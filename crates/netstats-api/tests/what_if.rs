@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use calamine::{Data, Reader, Xlsx};
 use netstats_api::ApiContext;
-use netstats_event::{DestinationId, Echo, Event, JobId, PingMeasured, Rtt, SampleHead, Timestamp};
+use netstats_event::{
+    DestinationId, Echo, Event, FailReason, JobId, PingMeasured, ProbeKind, Rtt, SampleHead, SlotFailed, Timestamp,
+};
 use netstats_export::{SigningKey, verify_pack};
 use serde_json::{Value, json};
 use support::{NOW, Server, ping, start_on};
@@ -105,6 +107,49 @@ async fn the_recorded_settings_give_exactly_what_is_recorded_and_nothing_is_touc
     server.send("PATCH", "/api/accounting", &json!({"retries": 1})).await.is(200);
     assert_eq!(&recorded(&server, "").await, &figures(&answer, "what_if"));
     assert_eq!(&recorded(&server, &format!("&as_of={head}")).await["outages"], 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn under_every_method_what_is_supposed_is_what_is_recorded_once_it_is_saved() {
+    let server = measured().await;
+    // Slots that failed on our side, and work in the middle of an outage.
+    let blind = |minute| {
+        let Event::PingMeasured(like) = ping(1, 1, ago(minute)) else { unreachable!() };
+        Event::SlotFailed(SlotFailed {
+            head: SampleHead { slot_at: Timestamp::from_millis(ago(minute) + 1_000), ..like.head },
+            probe: ProbeKind::Ping,
+            reason: FailReason::NotPermitted,
+            detail: String::new(),
+        })
+    };
+    server.append((150..155).rev().map(blind).collect());
+    let window = json!({"title": "work", "start_time": "now-98m", "end_time": "now-95m", "destinations": ["one"]});
+    server.post("/api/maintenance", &window).await.is(201);
+    let mut seen = std::collections::BTreeSet::new();
+    for (retries, grace_s) in [(0, 0), (1, 0), (3, 0), (0, 90), (2, 700)] {
+        for maintenance in ["excluded", "counted"] {
+            for observer_outages in ["excluded", "up", "down"] {
+                let method = json!({"retries": retries, "grace_s": grace_s, "maintenance": maintenance,
+                    "observer_outages": observer_outages, "max_loss_percent": 3, "max_p95_ms": 1.25});
+                let supposed = what_if(&server, json!({"accounting": method})).await;
+                server.send("PATCH", "/api/accounting", &method).await.is(200);
+                let saved = what_if(&server, json!({})).await;
+                assert_eq!(supposed["items"][0]["what_if"], saved["items"][0]["recorded"], "{method}");
+                assert_eq!(saved["items"][0]["what_if"], saved["items"][0]["recorded"], "{method}");
+                assert_eq!(saved["total"]["what_if"], saved["total"]["recorded"], "{method}");
+                assert_eq!(figures(&saved, "recorded"), recorded(&server, "").await, "{method}");
+                let listed = "/api/outages?destination=one&start_time=now-4h&end_time=now";
+                assert_eq!(
+                    server.get(listed).await.is(200)["total"],
+                    saved["items"][0]["recorded"]["outages"],
+                    "{method}"
+                );
+                seen.insert(saved["items"][0]["recorded"].to_string());
+            }
+        }
+    }
+    assert!(seen.len() >= 12, "the methods differ: {}", seen.len());
     server.stop().await;
 }
 

@@ -70,5 +70,5 @@ pub use sample::{
     HttpOutcome, IcmpError, MplsLabel, NameResolved, PingMeasured, RouteTraced, SampleFlags, SampleHead, TcpMeasured,
     TcpOutcome, Throughput, Transport,
 };
-pub use summary::{SampleSummary, SamplesSummarised, TimesSummary};
+pub use summary::{Condense, SampleSummary, SamplesSummarised, TimesSummary};
 pub use unit::{Rtt, Timestamp};

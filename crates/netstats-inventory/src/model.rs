@@ -209,6 +209,20 @@ impl Inventory {
         }
     }
 
+    /// The id of the destination of that id or name; that of a removed one too, by its id: its samples are still there.
+    #[must_use]
+    pub fn destination_ever(&self, id_or_name: &str) -> Option<DestinationId> {
+        let gone = || parse_id(id_or_name).map(DestinationId).filter(|id| id.0 > 0 && *id < self.next_destination);
+        self.find_destination(id_or_name).map(|destination| destination.id).or_else(gone)
+    }
+
+    /// The id of the job of that id or name; that of a removed one too, by its id.
+    #[must_use]
+    pub fn job_ever(&self, id_or_name: &str) -> Option<JobId> {
+        let gone = || parse_id(id_or_name).map(JobId).filter(|id| id.0 > 0 && *id < self.next_job);
+        self.find_job(id_or_name).map(|job| job.id).or_else(gone)
+    }
+
     /// As [`Self::find_destination`], with a no that names the nearest.
     ///
     /// # Errors

@@ -12,9 +12,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use netstats_event::{ChainHash, Draft, Envelope, Kind, MAX_PAYLOAD_BYTES, Position, Record, Timestamp, decode};
+use netstats_event::{
+    ChainHash, Condense, Draft, Envelope, Kind, MAX_PAYLOAD_BYTES, Position, Record, Timestamp, decode,
+};
 
-use crate::{Condense, Condensed, Damage, Error, ErrorKind, SealedSeries, SegmentInfo, SeriesKey, SeriesPage, limits};
+use crate::{Condensed, Damage, Error, ErrorKind, SealedSeries, SegmentInfo, SeriesKey, SeriesPage, limits};
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
-use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
+use netstats_event::{Condense, Draft, Envelope, Kind, Position, Record, Timestamp};
 
 use crate::engine::{check_batch, check_range, envelope, is_config};
 use crate::files::rfc3339;
@@ -34,7 +34,7 @@ use crate::recovery::Journals;
 use crate::retain::check_facts;
 use crate::segment::{Cache, Segment};
 use crate::{
-    Appended, Condense, Condensed, Damage, Error, ErrorKind, Head, Log, ReadLimit, RetainStep, SealStep, SealedSeries,
+    Appended, Condensed, Damage, Error, ErrorKind, Head, Log, ReadLimit, RetainStep, SealStep, SealedSeries,
     SegmentInfo, SeriesKey, SeriesPage, limits, preflight, recovery,
 };
 

@@ -15,11 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use netstats_event::{Draft, Envelope, Kind, Position, Record, Timestamp};
+use netstats_event::{Condense, Draft, Envelope, Kind, Position, Record, Timestamp};
 
 use crate::limits::{DROP_WITHIN, STUCK_AFTER};
 use crate::{
-    Appended, Condense, Condensed, Damage, Error, ErrorKind, FjallLog, Head, Log, LogOptions, ReadLimit, SealedSeries,
+    Appended, Condensed, Damage, Error, ErrorKind, FjallLog, Head, Log, LogOptions, ReadLimit, SealedSeries,
     SegmentInfo, SeriesKey, SeriesPage, StoreId,
 };
 

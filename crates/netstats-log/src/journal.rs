@@ -12,13 +12,15 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use netstats_event::{ChainHash, Draft, Envelope, Event, Kind, Position, Record, SamplesSummarised, Timestamp, encode};
+use netstats_event::{
+    ChainHash, Condense, Draft, Envelope, Event, Kind, Position, Record, SamplesSummarised, Timestamp, encode,
+};
 
 use crate::engine::is_config;
 use crate::latency::Meter;
 use crate::{
-    AppendLatency, Appended, Condense, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SegmentInfo, SeriesKey,
-    SeriesPage, limits,
+    AppendLatency, Appended, Error, ErrorKind, Head, Log, ReadLimit, SealedSeries, SegmentInfo, SeriesKey, SeriesPage,
+    limits,
 };
 
 const UNPOISONED: &str = "no code panics while it holds this lock";

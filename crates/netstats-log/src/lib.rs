@@ -41,7 +41,7 @@ pub use manifest::StoreId;
 pub use memory::MemoryLog;
 pub use platform::{rename, sync_folder};
 pub use repair::{Repair, examine, place_for_damaged, repair};
-pub use retain::{Condense, Condensed, RetainStep, SegmentInfo};
+pub use retain::{Condensed, RetainStep, SegmentInfo};
 pub use seal::SealStep;
 pub use segment::{RawSamples, SealedSeries, SeriesKey, SeriesPage};
 pub use verify::{Damage, VerifyReport, verify};

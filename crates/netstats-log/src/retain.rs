@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use netstats_event::{Envelope, Event, Kind, Position, SampleSummary, SamplesSummarised, Timestamp, decode};
+use netstats_event::{Condense, Event, Kind, Position, SampleSummary, SamplesSummarised, Timestamp, decode};
 
 use crate::fjall_log::{Shared, sealed_of};
 use crate::manifest::{Sealed, Summary};
@@ -42,15 +42,6 @@ pub enum RetainStep {
     Recorded,
     /// The old file is given up.
     Removed,
-}
-
-/// Tells what is left of samples.
-pub trait Condense {
-    /// Takes the next event of a segment; `goes` if it is a sample whose raw values are to go.
-    fn push(&mut self, event: &Envelope, goes: bool);
-
-    /// What is left of those that go, by position.
-    fn finish(&mut self) -> Vec<(Position, SampleSummary)>;
 }
 
 /// A file that is to take a segment's place once the fact is appended.

@@ -7,12 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use netstats_event::{
-    ClockSource, DestinationId, Echo, Envelope, Event, JobId, JobStarted, Kind, Meta, PingMeasured, Position, Record,
-    Rtt, SampleFlags, SampleHead, SampleSummary, TcpMeasured, TcpOutcome, TimesSummary, Timestamp, Transport,
+    ClockSource, Condense, DestinationId, Echo, Envelope, Event, JobId, JobStarted, Kind, Meta, PingMeasured, Position,
+    Record, Rtt, SampleFlags, SampleHead, SampleSummary, TcpMeasured, TcpOutcome, TimesSummary, Timestamp, Transport,
 };
 use netstats_log::{
-    Condense, ErrorKind, FjallLog, Journal, Log, LogOptions, ReadLimit, RetainStep, SeriesKey, backup, examine, repair,
-    restore, verify,
+    ErrorKind, FjallLog, Journal, Log, LogOptions, ReadLimit, RetainStep, SeriesKey, backup, examine, repair, restore,
+    verify,
 };
 
 const START_MS: i64 = 1_795_000_000_000;

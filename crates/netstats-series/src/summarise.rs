@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use netstats_event::{Envelope, Event, Position, SampleSummary, TimesSummary};
+use netstats_event::{Condense, Envelope, Event, Position, SampleSummary, TimesSummary};
 use netstats_stats::{Moments, Sketch};
 
 use crate::bucket::HOUR_MS;
@@ -42,9 +42,8 @@ impl Hour {
     }
 }
 
-impl Summariser {
-    /// Takes the next event; `goes` if its raw values are to go.
-    pub fn push(&mut self, envelope: &Envelope, goes: bool) {
+impl Condense for Summariser {
+    fn push(&mut self, envelope: &Envelope, goes: bool) {
         let Some(outcome) = outcome_of(&envelope.event, &mut self.times) else { return };
         let head = outcome.head;
         let key = StreamKey { job: head.job, destination: head.destination, probe: outcome.probe };
@@ -77,12 +76,11 @@ impl Summariser {
         self.left.push((envelope.position, summary));
     }
 
-    /// What is left, by position.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<(Position, SampleSummary)> {
-        for hour in std::mem::take(&mut self.open).into_values() {
-            hour.close(&mut self.left);
+    fn finish(&mut self) -> Vec<(Position, SampleSummary)> {
+        let Self { open, mut left, .. } = std::mem::take(self);
+        for hour in open.into_values() {
+            hour.close(&mut left);
         }
-        self.left
+        left
     }
 }

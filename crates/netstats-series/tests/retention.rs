@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use netstats_event::*;
-use netstats_log::{Condense, FjallLog, Journal, Log, LogOptions, verify};
+use netstats_log::{FjallLog, Journal, Log, LogOptions, verify};
 use netstats_projector::{ErrorKind, MemoryViews, Projector, Runner, ViewStore, digest, rebuild_all};
 use netstats_series::*;
 use proptest::collection::vec;
@@ -85,19 +85,6 @@ proptest! {
 
 fn common_cases() -> u32 {
     64 * std::env::var("NETSTATS_LONG").map_or(1, |times| times.parse::<u32>().expect("NETSTATS_LONG is a number"))
-}
-
-#[derive(Default)]
-struct BySeries(Summariser);
-
-impl Condense for BySeries {
-    fn push(&mut self, event: &Envelope, goes: bool) {
-        self.0.push(event, goes);
-    }
-
-    fn finish(&mut self) -> Vec<(Position, SampleSummary)> {
-        std::mem::take(&mut self.0).finish()
-    }
 }
 
 fn projectors() -> (Vec<Box<dyn Projector>>, Series) {
@@ -178,7 +165,7 @@ fn a_log_whose_samples_are_summarised_answers_the_same_hours_and_rebuilds_the_sa
 
     let segments: Vec<Position> = log.segments().iter().map(|(_, first, _)| *first).collect();
     let summarise = |first: Position, kinds: &[Kind]| {
-        let fact = journal.summarise(first, kinds, &mut BySeries::default()).unwrap().unwrap();
+        let fact = journal.summarise(first, kinds, &mut Summariser::default()).unwrap().unwrap();
         assert!(fact.bytes_after < fact.bytes_before, "{fact:?}");
     };
     summarise(segments[0], &[Kind::PingMeasured]);

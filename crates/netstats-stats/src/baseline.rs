@@ -1,6 +1,6 @@
 //! What is usual at this hour of the week, and how far off is this?
 
-use crate::summary::{quantile, sorted};
+use crate::summary::{SPREAD_OF_MAD, quantile, sorted};
 
 /// What is usual in one cell of the season (say, Monday 14:00).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ impl Cell {
         let ascending = sorted(values)?;
         let median = quantile(&ascending, 0.5)?;
         let distances: Vec<f64> = ascending.iter().map(|value| (value - median).abs()).collect();
-        let spread = 1.482_602_218_505_602 * quantile(&sorted(&distances)?, 0.5)?;
+        let spread = SPREAD_OF_MAD * quantile(&sorted(&distances)?, 0.5)?;
         Some(Self { n: ascending.len(), median, spread: spread.max(floor) })
     }
 }

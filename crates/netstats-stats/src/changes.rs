@@ -1,7 +1,7 @@
 //! When did the level change?
 
 use crate::limits::MAX_CHANGE_POINTS_INPUT;
-use crate::summary::{count, quantile, sorted};
+use crate::summary::{SPREAD_OF_MAD, count, quantile, sorted};
 
 /// A change of level.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +19,21 @@ pub struct ChangePoint {
 #[must_use]
 pub fn robust_noise(values: &[f64]) -> Option<f64> {
     let steps: Vec<f64> = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
-    Some(1.482_602_218_505_602 * quantile(&sorted(&steps)?, 0.5)? / std::f64::consts::SQRT_2)
+    Some(SPREAD_OF_MAD * quantile(&sorted(&steps)?, 0.5)? / std::f64::consts::SQRT_2)
+}
+
+/// What a change has to be worth where nothing else is said: `3 * noise^2 * ln(n)`, with [`robust_noise`], or
+/// `least_noise` if that is more. None below two values.
+#[must_use]
+pub fn change_penalty(values: &[f64], least_noise: f64) -> Option<f64> {
+    let noise = robust_noise(values)?.max(least_noise);
+    Some(3.0 * noise * noise * count(values.len()).ln())
 }
 
 /// The cut of the series into levels of at least `min_length` values for which the squared distances from the levels'
 /// means plus `penalty` for each change are least (PELT: Killick, Fearnhead and Eckley 2012). Exact and deterministic.
 ///
-/// A `penalty` of `3 * noise^2 * ln(n)`, the default, finds no change in pure noise nearly always. Bring medians of
+/// The default, [`change_penalty`], finds no change in pure noise nearly always. Bring medians of
 /// buckets rather than raw round trips: a single wild value weighs its square.
 ///
 /// None over [`MAX_CHANGE_POINTS_INPUT`] values, or where a value is not finite.
@@ -42,10 +50,7 @@ pub fn change_points(values: &[f64], penalty: Option<f64>, min_length: usize) ->
     }
     let penalty = match penalty {
         Some(penalty) => penalty,
-        None => {
-            let noise = robust_noise(values)?;
-            3.0 * noise * noise * count(n).ln()
-        }
+        None => change_penalty(values, 0.0)?,
     };
 
     // Sums from the start, around the centre so that little cancels.

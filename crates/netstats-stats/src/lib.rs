@@ -33,6 +33,7 @@ mod limits;
 mod loss;
 mod mean;
 mod moments;
+mod season;
 mod sketch;
 mod summary;
 mod trend;
@@ -41,7 +42,7 @@ mod voice;
 pub use apdex::{Apdex, apdex};
 pub use availability::{Accounting, Availability, Blindness, Known, Outage, Stretch, answered_share, availability};
 pub use baseline::{Baseline, Cell};
-pub use changes::{ChangePoint, change_points, robust_noise};
+pub use changes::{ChangePoint, change_penalty, change_points, robust_noise};
 pub use compare::{Comparison, compare};
 pub use correlation::{Correlation, pearson, spearman};
 pub use heatmap::{Heatmap, HeatmapCell, WEEK};
@@ -51,6 +52,7 @@ pub use limits::*;
 pub use loss::{Loss, LossPattern, LossPeriod};
 pub use mean::{Interval, mean_interval};
 pub use moments::Moments;
+pub use season::{Deseasonalised, Period, deseasonalise};
 pub use sketch::{RELATIVE_ERROR, Sketch, SketchError, SketchSum};
 pub use summary::{
     Summary, TooFew, mean, percentile, percentile_needs, quantile, quantile_of, quantiles, sorted, stddev, summarise,

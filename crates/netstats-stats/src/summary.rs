@@ -173,6 +173,9 @@ pub(crate) const fn index(place: f64) -> usize {
     place as usize
 }
 
+/// The standard deviation of normal noise, in its median absolute deviations.
+pub(crate) const SPREAD_OF_MAD: f64 = 1.482_602_218_505_602;
+
 /// How many values a `q`-quantile takes to say something: one at least has to lie beyond it on average, so 20 for p95
 /// and p5, 100 for p99 and p1. The median takes one.
 #[must_use]

@@ -144,7 +144,7 @@ pub(crate) enum Command {
 /// What is to be replayed.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// After this position, or from this time on
+    /// After this position, or from this time on (RFC 3339, or as now-24h)
     #[arg(long, value_name = "POSITION|TIME", default_value = "0")]
     pub(crate) from: String,
     /// Up to this position or time [default: what there is now]
@@ -259,10 +259,10 @@ pub(crate) enum LogCommand {
         /// Only events of this kind, as `ping_measured`; may be given several times
         #[arg(long, value_name = "KIND")]
         kind: Vec<String>,
-        /// From this position, or from events recorded at or after this time (RFC 3339)
+        /// From this position, or from events recorded at or after this time (RFC 3339, or as now-24h)
         #[arg(long, value_name = "POSITION|TIME")]
         from: Option<String>,
-        /// Up to this position, or to events recorded at or before this time (RFC 3339)
+        /// Up to this position, or to events recorded at or before this time (RFC 3339, or as now-24h)
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<String>,
     },
@@ -288,7 +288,7 @@ pub(crate) enum LogCommand {
     Restore {
         /// The backup's folder
         dir: PathBuf,
-        /// Only up to this position, or to events recorded at or before this time (RFC 3339)
+        /// Only up to this position, or to events recorded at or before this time (RFC 3339, or as now-24h)
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<String>,
     },

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
-use netstats_api::update_text;
+use netstats_api::{moment_of, update_text};
 use netstats_event::{ChainHash, Envelope, Event, Kind, Position, Timestamp};
 use netstats_inventory::InventoryProjector;
 use netstats_log::{
@@ -20,6 +20,7 @@ use crate::ask::say;
 use crate::cli::LogCommand;
 use crate::data_dir::DataDir;
 use crate::exit::Usage;
+use crate::serve::now;
 use crate::settings::Decided;
 
 /// Does one of them.
@@ -290,11 +291,7 @@ fn parse_place(text: &str) -> Result<Place, Usage> {
     if let Ok(position) = text.parse() {
         return Ok(Place::Position(Position(position)));
     }
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| Usage(format!("\"{text}\" is neither a position nor a time as 2026-11-24T04:18:12Z")))?;
-    let nanos = i64::try_from(time.as_nanosecond()).map_err(|_| Usage(format!("{text} is out of range")))?;
-    Ok(Place::Time(Timestamp::from_nanos(nanos)))
+    moment_of(text, now()).map(Place::Time).map_err(|why| Usage(format!("\"{text}\" is no position either; {why}")))
 }
 
 fn parse_kind(name: &str) -> Result<Kind, Usage> {
@@ -326,7 +323,8 @@ mod tests {
     fn a_place_is_a_position_or_a_time_with_a_zone() {
         assert_eq!(parse_place("17").unwrap(), Place::Position(Position(17)));
         assert_eq!(parse_place("1970-01-01T00:00:01Z").unwrap(), Place::Time(Timestamp::from_millis(1_000)));
-        for wrong in ["", "-1", "yesterday", "2026-11-24T04:18:12"] {
+        assert!(matches!(parse_place("now-24h").unwrap(), Place::Time(time) if time < now()));
+        for wrong in ["", "-1", "yesterday", "2026-11-24T04:18:12", "now-1y"] {
             assert!(parse_place(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse_kind("ping_measured").unwrap(), Kind::PingMeasured);

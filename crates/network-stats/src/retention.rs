@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use netstats_event::{Envelope, Kind, Position, SampleSummary, Timestamp};
-use netstats_log::{Condense, Journal, SegmentInfo};
+use netstats_event::{Kind, Position, Timestamp};
+use netstats_log::{Journal, SegmentInfo};
 use netstats_series::Summariser;
 
 use crate::apply::Applier;
@@ -81,7 +81,7 @@ pub(crate) fn run(journal: &Journal, rules: &Retention, at: Timestamp) -> Result
         return Ok(done);
     }
     let mut summarise = |first: Position, kinds: &[Kind]| -> Result<()> {
-        if let Some(fact) = journal.summarise(first, kinds, &mut BySeries::default())? {
+        if let Some(fact) = journal.summarise(first, kinds, &mut Summariser::default())? {
             done.segments += 1;
             done.samples += fact.samples;
         }
@@ -111,18 +111,4 @@ pub(crate) fn run(journal: &Journal, rules: &Retention, at: Timestamp) -> Result
     }
     done.over_budget = journal.disk_bytes().saturating_sub(budget);
     Ok(done)
-}
-
-/// What the fold of the series needs is what is left.
-#[derive(Default)]
-struct BySeries(Summariser);
-
-impl Condense for BySeries {
-    fn push(&mut self, event: &Envelope, goes: bool) {
-        self.0.push(event, goes);
-    }
-
-    fn finish(&mut self) -> Vec<(Position, SampleSummary)> {
-        std::mem::take(&mut self.0).finish()
-    }
 }

@@ -6,6 +6,19 @@ mod support;
 use serde_json::Value;
 use support::{Product, run, said};
 
+#[test]
+fn a_demo_leaves_the_room_that_it_is_told_to_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // More than any disk has.
+    let floor = ["--min-free-mib", "1000000000000"];
+    let days = ["--days", "1", "--listen", "127.0.0.1:0"];
+    let refused = run(&[&["demo", "--data-dir", data.to_str().unwrap()][..], &days, &floor].concat());
+    assert!(!refused.status.success(), "{}", said(&refused));
+    assert!(said(&refused).contains("free"), "{}", said(&refused));
+    assert!(!said(&refused).contains("://"), "it is not served: {}", said(&refused));
+}
+
 fn rows(answer: &Value) -> &[Value] {
     answer.as_array().unwrap()
 }

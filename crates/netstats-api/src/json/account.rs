@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::job::{HoursJson, read_destinations, read_hours, read_time};
-use super::{Fields, Json, Time};
+use super::{Fields, Json, Time, TimeInput};
 use crate::problem::Problem;
 
 /// When a remark came about, and who said it last.
@@ -171,9 +171,9 @@ pub(crate) struct AnnotationInput {
     #[schema(max_length = 4096)]
     text: Option<String>,
     /// Now, where left out.
-    start_time: Option<Time>,
+    start_time: Option<TimeInput>,
     /// Null for a moment.
-    end_time: Option<Time>,
+    end_time: Option<TimeInput>,
     /// Names or ids; none for everything.
     destinations: Option<Vec<String>>,
     tags: Option<Vec<String>>,
@@ -188,9 +188,9 @@ pub(crate) struct MaintenanceInput<'a> {
     #[schema(max_length = 4096)]
     text: Option<String>,
     /// Now, where left out.
-    start_time: Option<Time>,
+    start_time: Option<TimeInput>,
     /// Null until somebody says so.
-    end_time: Option<Time>,
+    end_time: Option<TimeInput>,
     /// Between the two only within these hours of the week.
     weekly: Option<HoursJson<'a>>,
     /// Names or ids; all, where neither these nor tags are given.
@@ -228,8 +228,8 @@ pub(crate) fn read_annotation(json: &Json, inventory: &Inventory, now: Timestamp
     let spec = AnnotationSpec {
         title: fields.required_text("title")?,
         text: fields.text("text")?,
-        start_time: read_time(&mut fields, "start_time")?.unwrap_or(now),
-        end_time: read_time(&mut fields, "end_time")?,
+        start_time: read_time(&mut fields, "start_time", now)?.unwrap_or(now),
+        end_time: read_time(&mut fields, "end_time", now)?,
         destinations: read_destinations(&mut fields, inventory)?,
         tags: fields.texts("tags")?.unwrap_or_default(),
     };
@@ -248,8 +248,8 @@ pub(crate) fn read_maintenance(
     let spec = MaintenanceSpec {
         title: fields.required_text("title")?,
         text: fields.text("text")?,
-        start_time: read_time(&mut fields, "start_time")?.unwrap_or(now),
-        end_time: read_time(&mut fields, "end_time")?,
+        start_time: read_time(&mut fields, "start_time", now)?.unwrap_or(now),
+        end_time: read_time(&mut fields, "end_time", now)?,
         weekly: read_hours(&mut fields, "weekly")?,
         destinations: read_destinations(&mut fields, inventory)?,
         destination_tags: fields.texts("destination_tags")?.unwrap_or_default(),

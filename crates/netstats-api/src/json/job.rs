@@ -1,13 +1,13 @@
 //! A job in JSON.
 
-use netstats_event::{JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
+use netstats_event::{DestinationId, JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
 use netstats_inventory::{DesiredJob, Inventory, Job};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::destination::{HistoryJson, managed_by};
 use super::options::{OptionsJson, read_options};
-use super::{Fields, Json, Time, duration, parse_time};
+use super::{Fields, Json, Time, TimeInput, duration, parse_moment};
 use crate::problem::Problem;
 
 pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -138,8 +138,8 @@ pub(crate) struct JobInput {
     destinations: Option<Vec<String>>,
     destination_ids: Option<Vec<u32>>,
     destination_tags: Option<Vec<String>>,
-    start_time: Option<Time>,
-    end_time: Option<Time>,
+    start_time: Option<TimeInput>,
+    end_time: Option<TimeInput>,
     #[schema(value_type = Option<HoursJson<'static>>)]
     active_hours: Option<()>,
     packets: Option<u16>,
@@ -173,8 +173,8 @@ pub(crate) struct JobPatch {
     destinations: Option<Vec<String>>,
     destination_ids: Option<Vec<u32>>,
     destination_tags: Option<Vec<String>>,
-    start_time: Option<Time>,
-    end_time: Option<Time>,
+    start_time: Option<TimeInput>,
+    end_time: Option<TimeInput>,
     #[schema(value_type = Option<HoursJson<'static>>)]
     active_hours: Option<()>,
     packets: Option<u16>,
@@ -189,26 +189,32 @@ pub(crate) struct JobPatch {
 const SHOWN_ONLY: &[&str] = &["id", "state", "managed_by", "created_at", "updated_at", "position"];
 
 /// A job as a client describes it. What is left out has its default. `current` is what a PUT or PATCH replaces: where
-/// `packets` and `options.ping.packets` disagree, the one that was changed counts.
-pub(crate) fn read_job(json: &Json, inventory: &Inventory, current: Option<&JobSpec>) -> Result<JobSpec, Problem> {
+/// `packets` and `options.ping.packets` disagree, the one that was changed counts. Its times may be told from `now`.
+pub(crate) fn read_job(
+    json: &Json,
+    inventory: &Inventory,
+    current: Option<&JobSpec>,
+    now: Timestamp,
+) -> Result<JobSpec, Problem> {
     let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
     let destinations = read_destinations(&mut fields, inventory)?;
-    read_fields(fields, destinations, current)
+    read_fields(fields, destinations, current, now)
 }
 
 /// A job whose destinations are names: of entries that may come with it.
-pub(crate) fn read_job_by_names(json: &Json) -> Result<DesiredJob, Problem> {
+pub(crate) fn read_job_by_names(json: &Json, now: Timestamp) -> Result<DesiredJob, Problem> {
     let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
     let destinations = fields.texts("destinations")?.unwrap_or_default();
     // A GET shows both; ids mean nothing elsewhere.
     let _ = fields.value("destination_ids");
-    Ok(DesiredJob { spec: read_fields(fields, Vec::new(), None)?, destinations })
+    Ok(DesiredJob { spec: read_fields(fields, Vec::new(), None, now)?, destinations })
 }
 
 fn read_fields(
     mut fields: Fields<'_>,
-    destinations: Vec<netstats_event::DestinationId>,
+    destinations: Vec<DestinationId>,
     current: Option<&JobSpec>,
+    now: Timestamp,
 ) -> Result<JobSpec, Problem> {
     let name = fields.required_text("name")?;
     let description = fields.text("description")?;
@@ -217,8 +223,8 @@ fn read_fields(
     let interval_s = read_interval(&mut fields, current)?;
     let metrics = read_metrics(&mut fields)?;
     let destination_tags = fields.texts("destination_tags")?.unwrap_or_default();
-    let start_time = read_time(&mut fields, "start_time")?;
-    let end_time = read_time(&mut fields, "end_time")?;
+    let start_time = read_time(&mut fields, "start_time", now)?;
+    let end_time = read_time(&mut fields, "end_time", now)?;
     let active_hours = read_hours(&mut fields, "active_hours")?;
     let mut options = fields.value("options").map(read_options).transpose()?.unwrap_or_default();
     let given = fields.peek("options").and_then(|options| options.get("ping"));
@@ -316,10 +322,23 @@ fn read_metrics(fields: &mut Fields<'_>) -> Result<Vec<Metric>, Problem> {
 }
 
 /// `destinations` by name or id; `destination_ids`, which a GET shows beside them, count where the former is absent.
-pub(crate) fn read_destinations(
+pub(crate) fn read_destinations(fields: &mut Fields<'_>, inventory: &Inventory) -> Result<Vec<DestinationId>, Problem> {
+    read_ids(fields, inventory, |wanted| inventory.find_destination(wanted).map(|destination| destination.id))
+}
+
+/// The same, where samples are asked for: those of removed destinations are still there, under their ids.
+pub(crate) fn read_past_destinations(
     fields: &mut Fields<'_>,
     inventory: &Inventory,
-) -> Result<Vec<netstats_event::DestinationId>, Problem> {
+) -> Result<Vec<DestinationId>, Problem> {
+    read_ids(fields, inventory, |wanted| inventory.destination_ever(wanted))
+}
+
+fn read_ids(
+    fields: &mut Fields<'_>,
+    inventory: &Inventory,
+    find: impl Fn(&str) -> Option<DestinationId>,
+) -> Result<Vec<DestinationId>, Problem> {
     let by_name = fields.value("destinations");
     let by_id = fields.value("destination_ids");
     let (name, value) = match (by_name, by_id) {
@@ -337,21 +356,26 @@ pub(crate) fn read_destinations(
             Json::Number(number) => number.to_string(),
             _ => return Err(fields.refuse(&at, "is neither a name nor an id", accepted)),
         };
-        let found = inventory.find_destination(&wanted).ok_or_else(|| {
+        let found = find(&wanted).ok_or_else(|| {
             let shown: String = wanted.chars().take(80).collect();
             let problem = fields.refuse(&at, &format!("is {shown:?}, and there is no such destination"), accepted);
             crate::nearest::hint(problem, &wanted, inventory.destinations.values().map(|d| d.spec.name.as_str()))
         })?;
-        ids.push(found.id);
+        ids.push(found);
     }
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
 }
 
-pub(crate) fn read_time(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+/// A time under the field `name`, perhaps told from `now`.
+pub(crate) fn read_time(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Problem> {
     let path = fields.path(name);
-    fields.text(name)?.map(|text| parse_time(&text, &path)).transpose()
+    fields.text(name)?.map(|text| parse_moment(&text, &path, now)).transpose()
 }
 
 /// Hours of the week under the field `name`.

@@ -20,7 +20,10 @@ pub use event::update_text;
 pub(crate) use event::{event_data, hex, row_text};
 pub(crate) use export::{ExportInput, ExportJson, RunJson, read_export};
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
-pub(crate) use job::{JobInput, JobJson, JobPatch, StateJson, read_destinations, read_job, read_job_by_names};
+pub(crate) use job::{
+    JobInput, JobJson, JobPatch, StateJson, read_job, read_job_by_names, read_past_destinations, read_time,
+};
 pub(crate) use options::read_options;
 pub(crate) use read::{Fields, Json, parse};
-pub(crate) use time::{Time, parse_moment, parse_time};
+pub use time::moment_of;
+pub(crate) use time::{Time, TimeInput, parse_moment, time_text};

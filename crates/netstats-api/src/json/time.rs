@@ -61,15 +61,34 @@ impl PartialSchema for Time {
 
 impl ToSchema for Time {}
 
+/// A moment on its way in, for the OpenAPI document: what [`parse_moment`] reads.
+pub(crate) struct TimeInput;
+
+impl PartialSchema for TimeInput {
+    fn schema() -> RefOr<Schema> {
+        time_text().description(Some(ACCEPTED)).into()
+    }
+}
+
+impl ToSchema for TimeInput {}
+
+/// A text that says a moment.
+pub(crate) fn time_text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).examples(["2026-11-24T04:18:12Z", "now-24h"])
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
+/// What is taken for a moment.
+const ACCEPTED: &str = "an RFC 3339 time with a zone, as 2026-11-24T04:18:12Z or 2026-11-24T05:18:12.5+01:00, \
+                        or one told from now, as now, now-24h, now-7d (s, m, h, d, w)";
+
 /// Reads an RFC 3339 time; `field` is named in the refusal.
-pub(crate) fn parse_time(text: &str, field: &str) -> Result<Timestamp, Problem> {
-    const ACCEPTED: &str = "an RFC 3339 time with a zone, as 2026-11-24T04:18:12Z or 2026-11-24T05:18:12.5+01:00";
+fn parse_time(text: &str, field: &str) -> Result<Timestamp, Problem> {
     let refused = |why: &str, hint: Option<&str>| {
         let problem = Problem::invalid(format!("{field} {why}")).field(field).accepted(ACCEPTED);
         match hint {
@@ -122,10 +141,21 @@ pub(crate) fn parse_moment(text: &str, field: &str, now: Timestamp) -> Result<Ti
     };
     let millis = shift().and_then(|shift| now.as_millis().checked_add(shift));
     let is_representable = |millis: &i64| (i64::MIN / 1_000_000..=i64::MAX / 1_000_000).contains(millis);
-    millis.filter(is_representable).map(Timestamp::from_millis).ok_or_else(|| {
-        Problem::invalid(format!("{field} is not a moment"))
-            .field(field)
-            .accepted("now, now-24h, now-7d (s, m, h, d, w), or an RFC 3339 time with a zone, as 2026-11-24T04:18:12Z")
+    millis
+        .filter(is_representable)
+        .map(Timestamp::from_millis)
+        .ok_or_else(|| Problem::invalid(format!("{field} is not a moment")).field(field).accepted(ACCEPTED))
+}
+
+/// Reads a moment as every door does: an RFC 3339 time with a zone, or one told from `now`, as `now-24h`; in whole
+/// milliseconds.
+///
+/// # Errors
+/// It is neither; the text says what would be taken.
+pub fn moment_of(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    parse_moment(text, "the time", now).map_err(|problem| match &problem.accepted {
+        Some(accepted) => format!("{}: expected {accepted}", problem.detail),
+        None => problem.detail.clone(),
     })
 }
 

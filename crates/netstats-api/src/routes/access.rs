@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::app::{App, position_only};
 use crate::command::{blocking, carry_out};
-use crate::json::{Fields, Time, parse, parse_time};
+use crate::json::{Fields, Time, TimeInput, parse, read_time};
 use crate::limits::{HASH_WAIT, SESSION_LASTS};
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -420,7 +420,7 @@ pub(crate) struct TokenInput {
     user: Option<String>,
     /// viewer (else), operator or admin; not more than its owner.
     role: Option<String>,
-    expires_at: Option<Time>,
+    expires_at: Option<TimeInput>,
 }
 
 /// `GET /api/tokens`: one's own; all for an admin.
@@ -439,7 +439,7 @@ pub(crate) async fn add_token(app: Arc<App>, call: Call) -> Result<Reply, Proble
     let name = fields.required_text("name")?;
     let role = read_role(&mut fields)?.unwrap_or_default();
     let owner = fields.text("user")?;
-    let expires_at = fields.text("expires_at")?.map(|text| parse_time(&text, "expires_at")).transpose()?;
+    let expires_at = read_time(&mut fields, "expires_at", app.now())?;
     fields.done()?;
     if expires_at.is_some_and(|at| at <= app.now()) {
         return Err(Problem::invalid("expires_at is over already").field("expires_at").accepted("a time to come"));

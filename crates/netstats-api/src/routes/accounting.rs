@@ -53,7 +53,7 @@ pub(crate) fn routes() -> Vec<Route<App>> {
 
 /// `GET /api/accounting`
 async fn show(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    Ok(body(&*crate::moment::inventory_at(&app, &call).await?))
+    Ok(body(&crate::moment::moment_at(&app, &call).await?.inventory))
 }
 
 /// `PUT` and `PATCH /api/accounting`: what is left out stays as it is, null takes a threshold away.

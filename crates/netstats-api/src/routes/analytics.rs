@@ -1,19 +1,21 @@
 //! What a range of samples says: of one destination in depth, of all of a job, of two of them beside each other.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use netstats_event::{DestinationId, Echo, Event, JobId, Metric, Timestamp};
-use netstats_series::{Point, RawQuery, SeriesQuery, Totals, TotalsQuery};
-use netstats_stats::{Loss, LossPattern, SmoothedJitter};
+use netstats_series::{Point, RawQuery, Resolution, SeriesAnswer, SeriesQuery, Totals, TotalsQuery};
+use netstats_stats::{Comparison, Loss, LossPattern, SmoothedJitter};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::account::{Span, account, figures};
+use super::course::course;
 use super::range::{
     DAY, DESTINATION, JOB, METRIC, destination, metric_name, number, probe, range, range_named, required_destination,
     resolution_name, totals,
 };
-use super::series::{name_of, relative_error};
+use super::series::relative_error;
 use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, param};
 use crate::json::{Figures, Time, percent};
@@ -46,12 +48,6 @@ pub(crate) const COMPARE: &[Param] = &[
     AS_OF,
 ];
 
-/// Points from which trend and level changes are computed.
-const TREND_POINTS: usize = 1_000;
-/// Points below which a trend has no interval.
-const TREND_LEAST: usize = 6;
-/// The shortest level that counts as one, in points.
-const LEVEL_POINTS: usize = 5;
 /// Values of each side of a comparison.
 const COMPARED: usize = 5_000;
 /// The time that satisfies (Apdex), where `apdex_t_ms` does not say.
@@ -66,6 +62,12 @@ pub(super) fn tidy(millis: f64) -> f64 {
 
 pub(super) fn interval(interval: netstats_stats::Interval, scale: impl Fn(f64) -> f64) -> Value {
     json!({"low": scale(interval.low), "high": scale(interval.high), "confidence": interval.confidence})
+}
+
+/// The series behind the totals of one destination.
+pub(super) const fn asked(query: &TotalsQuery, destination: DestinationId, max_points: usize) -> SeriesQuery {
+    let TotalsQuery { job, probe, from, to, as_of, .. } = *query;
+    SeriesQuery { job, destination, probe, from, to, max_points, as_of }
 }
 
 /// What the counts and the quantiles of a point say together.
@@ -90,7 +92,8 @@ fn availability(
     job: Option<JobId>,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<Value, Problem> {
-    let span = Span { job, from, to: to.min(moment.now), as_of: moment.as_of };
+    // Nothing is known of what is to come.
+    let span = Span { job, from: from.min(moment.now), to: to.min(moment.now), as_of: moment.as_of };
     let account = account(app, &moment.inventory, id, span)?;
     Ok(figures(&account, &moment.inventory.accounting))
 }
@@ -160,63 +163,11 @@ fn packets(app: &App, query: &TotalsQuery, apdex_t_ms: f64) -> Result<Value, Pro
 
 const HISTOGRAM_BINS: usize = 30;
 
-/// Where the medians of a range go: their trend, and where they changed for good.
-fn course(app: &App, query: &TotalsQuery, id: DestinationId) -> Result<Value, Problem> {
-    let asked = SeriesQuery {
-        job: query.job,
-        destination: id,
-        probe: query.probe,
-        from: query.from,
-        to: query.to,
-        max_points: TREND_POINTS,
-        as_of: query.as_of,
-    };
-    let found = app.context.series.points(&*app.context.journal, &asked)?;
-    let medians: Vec<(Timestamp, f64)> =
-        found.points.iter().filter_map(|point| Some((point.at, point.median_ms?))).collect();
-    let origin = medians.first().map_or(query.from, |(at, _)| *at);
-    let days: Vec<(f64, f64)> =
-        medians.iter().map(|(at, median)| (at.since(origin).as_secs_f64() / DAY.as_secs_f64(), *median)).collect();
-    let trend = netstats_stats::theil_sen(&days, CONFIDENCE);
-    let values: Vec<f64> = medians.iter().map(|(_, median)| *median).collect();
-    let changes = netstats_stats::change_points(&values, penalty(&values, found.exact), LEVEL_POINTS);
-    let changes = changes.unwrap_or_default();
-    let changes: Vec<Value> = changes
-        .iter()
-        .map(|change| {
-            json!({"time": medians.get(change.at).map(|(at, _)| Time(*at)), "before_ms": tidy(change.before),
-                   "after_ms": tidy(change.after)})
-        })
-        .collect();
-    Ok(json!({
-        "of": format!("medians, {}", resolution_name(found.resolution)),
-        "exact": found.exact,
-        "relative_error": relative_error(found.exact),
-        "points": values.len(),
-        "trend_ms_per_day": trend.map(|trend| tidy(trend.slope)),
-        "trend_interval_ms_per_day": trend.filter(|_| values.len() >= TREND_LEAST).and_then(|trend| trend.interval).map(|slope| interval(slope, tidy)),
-        "level_changes": changes,
-    }))
-}
-
-/// What a change of level has to be worth. Medians of sketches move in steps of their error: a step of one is no level of
-/// its own, and where most neighbours are equal the noise between them says nothing.
-fn penalty(values: &[f64], is_exact: bool) -> Option<f64> {
-    if is_exact {
-        return None;
-    }
-    let middle = netstats_stats::quantile(&netstats_stats::sorted(values)?, 0.5)?;
-    let noise = netstats_stats::robust_noise(values)?.max(relative_error(false) * middle);
-    #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
-    let n = values.len() as f64;
-    Some(3.0 * noise * noise * n.ln())
-}
-
 /// `GET /api/destinations/{id}/analytics`
 pub(crate) async fn of_destination(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
     answer(app, call, |app, call, moment| {
         let position = moment.position(app);
-        let id = super::destinations::find(&moment.inventory, &call.id)?.id;
+        let id = super::destinations::find_ever(&moment.inventory, &call.id)?;
         let between = range(call, moment.now, DAY)?;
         let apdex_t_ms = number(call, "apdex_t_ms", APDEX_T_MS, MAX_APDEX_MS)?;
         let query = totals(call, moment, vec![id], between)?;
@@ -226,7 +177,8 @@ pub(crate) async fn of_destination(app: Arc<App>, call: Call) -> Result<Reply, P
         let packets = if found.exact { packets(app, &query, apdex_t_ms as f64)? } else { Value::Null };
         let answer = json!({
             "destination_id": id.0,
-            "destination": name_of(moment, id),
+            "destination": moment.name_of(app, id),
+            "removed": moment.is_removed(id),
             "job_id": query.job.map(|job| job.0),
             "metric": metric_name(call),
             "start_time": Time(between.0),
@@ -253,27 +205,27 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         #[derive(Serialize)]
         struct Item<'a> {
             destination_id: u32,
-            destination: &'a str,
+            destination: Cow<'a, str>,
             figures: Figures,
             derived: Value,
             availability: Value,
         }
         let position = moment.position(app);
-        let job = super::jobs::find(&moment.inventory, &call.id)?;
+        let (job, metrics) = super::metrics::job_of(&moment.inventory, &call.id)?;
         let between = range(call, moment.now, DAY)?;
         let (from, to) = between;
-        let of_job = job.spec.metrics.first().copied().unwrap_or(Metric::Ping);
+        let of_job = metrics.first().copied().unwrap_or(Metric::Ping);
         let (metric, probe) = match call.query.get("metric") {
             Some(name) => (name, probe(call)?),
             None => (of_job.name(), of_job.probe()),
         };
         let destinations = Vec::new();
-        let query = TotalsQuery { job: Some(job.id), destinations, probe, from, to, as_of: moment.as_of };
+        let query = TotalsQuery { job: Some(job), destinations, probe, from, to, as_of: moment.as_of };
         let found = app.context.series.totals(&*app.context.journal, &query)?;
         let items = found.items.iter().map(|(id, point)| {
             Ok(Item {
                 destination_id: id.0,
-                destination: name_of(moment, *id),
+                destination: moment.name_of(app, *id),
                 figures: Figures::from(point),
                 derived: derived(point),
                 availability: availability(app, moment, *id, query.job, between)?,
@@ -281,8 +233,9 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         });
         let items = items.collect::<Result<Vec<_>, Problem>>()?;
         Ok(Reply::json(&json!({
-            "job_id": job.id.0,
-            "job": job.spec.name,
+            "job_id": job.0,
+            "job": moment.job_name_of(app, job),
+            "removed": !moment.inventory.jobs.contains_key(&job),
             "metric": metric,
             "start_time": Time(from),
             "end_time": Time(to),
@@ -301,8 +254,7 @@ struct Side {
     query: TotalsQuery,
     id: DestinationId,
     totals: Totals,
-    medians: Vec<f64>,
-    of: String,
+    points: SeriesAnswer,
 }
 
 impl Side {
@@ -315,34 +267,51 @@ impl Side {
     ) -> Result<Self, Problem> {
         let query = totals(call, moment, vec![id], between)?;
         let found = app.context.series.totals(&*app.context.journal, &query)?;
-        let asked = SeriesQuery {
-            job: query.job,
-            destination: id,
-            probe: query.probe,
-            from: query.from,
-            to: query.to,
-            max_points: COMPARED,
-            as_of: query.as_of,
-        };
-        let points = app.context.series.points(&*app.context.journal, &asked)?;
-        let medians = points.points.iter().filter_map(|point| point.median_ms).collect();
-        let of = format!("medians, {}", resolution_name(points.resolution));
-        Ok(Self { query, id, totals: found, medians, of })
+        let points = app.context.series.points(&*app.context.journal, &asked(&query, id, COMPARED))?;
+        Ok(Self { query, id, totals: found, points })
     }
 
-    fn json(&self, moment: &Moment) -> Value {
+    /// Makes its values no finer than the other side's: a slot beside an hour would compare two different things.
+    fn coarsen(&mut self, app: &App, other: Resolution) -> Result<(), Problem> {
+        if let Resolution::Seconds(width_s) = other
+            && self.points.resolution < other
+        {
+            let asked = asked(&self.query, self.id, COMPARED);
+            self.points = app.context.series.spans(&*app.context.journal, &asked, width_s)?;
+        }
+        Ok(())
+    }
+
+    fn medians(&self) -> Vec<f64> {
+        self.points.points.iter().filter_map(|point| point.median_ms).collect()
+    }
+
+    fn json(&self, app: &App, moment: &Moment) -> Value {
         json!({
             "destination_id": self.id.0,
-            "destination": name_of(moment, self.id),
+            "destination": moment.name_of(app, self.id),
+            "removed": moment.is_removed(self.id),
             "start_time": Time(self.query.from),
             "end_time": Time(self.query.to),
             "resolution": resolution_name(self.totals.resolution),
             "exact": self.totals.exact,
             "relative_error": relative_error(self.totals.exact),
             "figures": self.totals.items.first().map(|(_, point)| Figures::from(point)),
-            "compared": self.medians.len(),
-            "compared_values": self.of,
+            "compared": self.medians().len(),
+            "compared_values": format!("medians, {}", resolution_name(self.points.resolution)),
         })
+    }
+}
+
+/// A word for the effect (Romano et al. 2006), where there is one: what chance alone may well have made has no size.
+fn effect_size(found: &Comparison) -> &'static str {
+    let is_certain = found.shift_interval.is_none_or(|shift| shift.low > 0.0 || shift.high < 0.0);
+    match found.effect.abs() {
+        _ if found.p >= 1.0 - CONFIDENCE || !is_certain => "not significant",
+        effect if effect < 0.147 => "negligible",
+        effect if effect < 0.33 => "small",
+        effect if effect < 0.474 => "medium",
+        _ => "large",
     }
 }
 
@@ -364,25 +333,21 @@ pub(crate) async fn compare(app: Arc<App>, call: Call) -> Result<Reply, Problem>
         } else {
             between
         };
-        let a = Side::of(app, call, moment, other, other_between)?;
-        let b = Side::of(app, call, moment, id, between)?;
-        let compared = netstats_stats::compare(&a.medians, &b.medians, CONFIDENCE);
-        let size = |effect: f64| match effect.abs() {
-            effect if effect < 0.147 => "negligible",
-            effect if effect < 0.33 => "small",
-            effect if effect < 0.474 => "medium",
-            _ => "large",
-        };
+        let mut a = Side::of(app, call, moment, other, other_between)?;
+        let mut b = Side::of(app, call, moment, id, between)?;
+        a.coarsen(app, b.points.resolution)?;
+        b.coarsen(app, a.points.resolution)?;
+        let compared = netstats_stats::compare(&a.medians(), &b.medians(), CONFIDENCE);
         let comparison = compared.map(|found| {
             json!({
                 "u": found.u, "p": found.p, "probability_slower": tidy(found.probability_larger),
-                "effect": tidy(found.effect), "effect_size": size(found.effect), "shift_ms": tidy(found.shift),
+                "effect": tidy(found.effect), "effect_size": effect_size(&found), "shift_ms": tidy(found.shift),
                 "shift_interval_ms": found.shift_interval.map(|shift| interval(shift, tidy)),
                 "method": "Mann-Whitney U, Cliff's delta, Hodges-Lehmann shift: of the first side against the other",
             })
         });
         Ok(Reply::json(&json!({
-            "metric": metric_name(call), "side": b.json(moment), "other": a.json(moment), "comparison": comparison,
+            "metric": metric_name(call), "side": b.json(app, moment), "other": a.json(app, moment), "comparison": comparison,
             "comparison_not_given": compared.is_none().then_some("a side has no response times in its range"),
             "position": position.0,
         })))

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use crate::app::{App, position_only};
 use crate::command::{blocking, carry_out};
-use crate::declare::{Param, ParamKind, param};
+use crate::declare::{AS_OF, Param, ParamKind, param};
 use crate::json::{Time, event_data};
 use crate::limits::{MAX_TRAIL_LOOK, MAX_TRAIL_PAGE};
+use crate::moment::{Moment, moment_at};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Call;
@@ -26,6 +27,7 @@ pub(crate) const PARAMS: &[Param] = &[
     crate::declare::END_TIME,
     param("from", ParamKind::Whole(0, u64::MAX), "Not before this position"),
     param("to", ParamKind::Whole(0, u64::MAX), "Not after this position"),
+    AS_OF,
 ];
 
 /// An event of the audit trail.
@@ -88,21 +90,21 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(app: &App, call: &Call) -> Result<Self, Problem> {
-        let inventory = app.context.inventory.current();
+    fn of(call: &Call, moment: &Moment) -> Result<Self, Problem> {
+        let inventory = &moment.inventory;
         let get = |name| call.query.get(name);
         let whole = |name: &str, or| call.query.get(name).and_then(|text| text.parse().ok()).map_or(or, Position);
         let kinds = get("kind").map(|text| text.split(',').map(|name| kind(name.trim())).collect()).transpose()?;
-        let destination = get("destination").map(|id| super::range::destination(&inventory, id)).transpose()?;
+        let destination = get("destination").map(|id| super::range::destination(inventory, id)).transpose()?;
         Ok(Self {
             kinds: kinds.unwrap_or_default(),
             shows_access: call.who.is(Role::Admin),
             destination,
-            job: get("job").map(|id| super::metrics::job_of(&inventory, id).map(|(id, _)| id)).transpose()?,
+            job: get("job").map(|id| super::metrics::job_of(inventory, id).map(|(id, _)| id)).transpose()?,
             from: whole("from", Position::START),
-            to: whole("to", Position(u64::MAX)),
-            after: call.time("start_time")?,
-            before: call.time("end_time")?,
+            to: whole("to", Position(u64::MAX)).min(moment.as_of.unwrap_or(Position(u64::MAX))),
+            after: call.time("start_time", moment.now)?,
+            before: call.time("end_time", moment.now)?,
         })
     }
 
@@ -131,10 +133,11 @@ fn kind(name: &str) -> Result<u16, Problem> {
 
 /// `GET /api/events`
 pub(crate) async fn events(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let (wanted, limit) = (Wanted::of(&app, &call)?, call.limit(MAX_TRAIL_PAGE).min(MAX_TRAIL_PAGE));
+    let moment = moment_at(&app, &call).await?;
+    let (wanted, limit) = (Wanted::of(&call, &moment)?, call.limit(MAX_TRAIL_PAGE).min(MAX_TRAIL_PAGE));
     let (cursor, actor) = (call.cursor()?.map(Position), call.query.get("actor").map(str::to_owned));
-    let asked = app.clone();
-    let (list, next) = blocking(move || look(&asked, cursor, limit, &wanted, actor.as_deref())).await??;
+    let (list, next) =
+        blocking(move || look(&app, &moment.inventory, cursor, limit, &wanted, actor.as_deref())).await??;
     let reply = Reply::json(&list);
     Ok(match next {
         Some(next) => call.with_next(reply, next),
@@ -146,6 +149,7 @@ pub(crate) async fn events(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
 /// through so many events at most.
 fn look(
     app: &App,
+    inventory: &Inventory,
     cursor: Option<Position>,
     limit: usize,
     wanted: &Wanted,
@@ -153,14 +157,13 @@ fn look(
 ) -> Result<(EventList, Option<Position>), Problem> {
     let most = if actor.is_some() { MAX_TRAIL_LOOK } else { limit };
     let found = app.context.inventory.changes(cursor, most, |change| wanted.wants(change));
-    let inventory = app.context.inventory.current();
     let (mut items, mut next) = (Vec::new(), None);
     for some in found.chunks(256) {
         let positions: Vec<_> = some.iter().map(|change| change.position).collect();
         for envelope in app.context.journal.get(&positions)? {
             next = Some(envelope.position);
             if actor.is_none_or(|actor| envelope.event.meta().is_some_and(|meta| meta.actor == actor)) {
-                items.push(EventJson::new(&envelope, &inventory));
+                items.push(EventJson::new(&envelope, inventory));
             }
             if items.len() == limit {
                 break;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use netstats_event::DestinationSpec;
+use netstats_event::{DestinationSpec, Timestamp};
 use netstats_inventory::{Command, DesiredJob, Inventory};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -97,7 +97,8 @@ pub(crate) async fn import(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         .headers
         .get(hyper::header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"text/csv")));
-    let (destinations, jobs) = if is_csv { (read_csv(&call.body)?, Vec::new()) } else { read_json(&call.body)? };
+    let (destinations, jobs) =
+        if is_csv { (read_csv(&call.body)?, Vec::new()) } else { read_json(&call.body, app.now())? };
     let wish = |_: &Inventory| Ok(Command::Import { destinations: destinations.clone(), jobs: jobs.clone() });
     if call.query.get("dry_run") == Some("true") {
         let state = app.context.inventory.current();
@@ -111,7 +112,7 @@ pub(crate) async fn import(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
 
 type Entries = (Vec<DestinationSpec>, Vec<DesiredJob>);
 
-fn read_json(body: &[u8]) -> Result<Entries, Problem> {
+fn read_json(body: &[u8], now: Timestamp) -> Result<Entries, Problem> {
     let json = parse(body)?;
     let mut fields = Fields::of(&json, "")?;
     let list = |fields: &mut Fields<'_>, name: &'static str| match fields.value(name) {
@@ -129,7 +130,7 @@ fn read_json(body: &[u8]) -> Result<Entries, Problem> {
     };
     let destinations = destinations.iter().enumerate();
     let destinations = destinations.map(|(i, json)| read_destination(json).map_err(under("destinations", i)));
-    let jobs = jobs.iter().enumerate().map(|(i, json)| read_job_by_names(json).map_err(under("jobs", i)));
+    let jobs = jobs.iter().enumerate().map(|(i, json)| read_job_by_names(json, now).map_err(under("jobs", i)));
     Ok((destinations.collect::<Result<_, _>>()?, jobs.collect::<Result<_, _>>()?))
 }
 

@@ -39,6 +39,11 @@ pub(crate) fn find<'a>(inventory: &'a Inventory, id: &str) -> Result<&'a Arc<Des
     })
 }
 
+/// The id of a destination of which there may be samples: one that is there, by id or name, or a removed one, by its id.
+pub(crate) fn find_ever(inventory: &Inventory, id: &str) -> Result<DestinationId, Problem> {
+    inventory.destination_ever(id).map_or_else(|| find(inventory, id).map(|destination| destination.id), Ok)
+}
+
 /// How often each destination is measured now: the shortest interval of the jobs at work on it.
 pub(crate) fn freshness(inventory: &Inventory, now: Timestamp) -> BTreeMap<DestinationId, u32> {
     let mut intervals = BTreeMap::new();

@@ -28,6 +28,11 @@ pub(crate) fn find<'a>(inventory: &'a Inventory, id: &str) -> Result<&'a Arc<Job
     })
 }
 
+/// The id of a job of which there may be samples: one that is there, by id or name, or a removed one, by its id.
+pub(crate) fn find_ever(inventory: &Inventory, id: &str) -> Result<JobId, Problem> {
+    inventory.job_ever(id).map_or_else(|| find(inventory, id).map(|job| job.id), Ok)
+}
+
 /// What a job is doing. `error` is "running, and every one of its last slots failed on our side".
 fn state(app: &App, moment: &Moment, job: &Job) -> Result<StateJson, Problem> {
     let status = job_status(&moment.inventory, job, moment.now);
@@ -131,8 +136,8 @@ fn after(app: &App, done: &Done, id: JobId) -> Result<Reply, Problem> {
 
 /// `POST /api/jobs`
 pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let json = parse(&call.body)?;
-    let wish = |state: &Inventory| Ok(Command::AddJob(read_job(&json, state, None)?));
+    let (json, now) = (parse(&call.body)?, app.now());
+    let wish = |state: &Inventory| Ok(Command::AddJob(read_job(&json, state, None, now)?));
     let done = carry_out(&app, app.meta(&call), wish).await?;
     let added = done.events.iter().find_map(|event| match event {
         Event::JobAdded(added) => Some(added.id),
@@ -148,12 +153,12 @@ pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `PUT /api/jobs/{id}`
 pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let json = parse(&call.body)?;
+    let (json, now) = (parse(&call.body)?, app.now());
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
         call.if_match(current.changed)?;
-        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec))? })
+        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), now)? })
     };
     let done = carry_out(&app, app.meta(&call), wish).await?;
     after(&app, &done, id)
@@ -161,7 +166,7 @@ pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem>
 
 /// `PATCH /api/jobs/{id}`: JSON Merge Patch (RFC 7396).
 pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let patch = parse(&call.body)?;
+    let (patch, now) = (parse(&call.body)?, app.now());
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
@@ -169,7 +174,7 @@ pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         let shown = JobJson::new(current, state, None);
         let mut json = parse(&serde_json::to_vec(&shown).map_err(|_| Problem::internal())?)?;
         json.merge(patch.clone());
-        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec))? })
+        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), now)? })
     };
     let done = carry_out(&app, app.meta(&call), wish).await?;
     after(&app, &done, id)

@@ -100,13 +100,8 @@ pub(crate) async fn of_job(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
 
 /// The job's id and metrics. A removed job's samples are still there, under its id.
 pub(crate) fn job_of(inventory: &Inventory, id: &str) -> Result<(JobId, Vec<Metric>), Problem> {
-    match super::jobs::find(inventory, id) {
-        Ok(job) => Ok((job.id, job.spec.metrics.clone())),
-        Err(problem) => match id.parse::<u32>() {
-            Ok(number) if number > 0 && JobId(number) < inventory.next_job => Ok((JobId(number), Vec::new())),
-            _ => Err(problem),
-        },
-    }
+    let id = super::jobs::find_ever(inventory, id)?;
+    Ok((id, inventory.jobs.get(&id).map(|job| job.spec.metrics.clone()).unwrap_or_default()))
 }
 
 fn understand(app: &App, call: &Call, moment: &Moment, job: JobId, of_job: Vec<Metric>) -> Result<Wanted, Problem> {

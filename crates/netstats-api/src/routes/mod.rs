@@ -7,6 +7,7 @@ pub(crate) mod analytics;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod config;
+mod course;
 pub(crate) mod destinations;
 pub(crate) mod docs;
 pub(crate) mod export;

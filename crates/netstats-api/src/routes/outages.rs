@@ -1,5 +1,6 @@
 //! When destinations did not answer, and over which routes they are reached.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use serde_json::json;
 
 use super::account::{Span, account, question, seconds};
 use super::range::{DESTINATION, DESTINATIONS, JOB, destinations_or_all, job, number, range, required_destination};
-use super::series::name_of;
 use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, param};
 use crate::json::{AccountingJson, Time};
@@ -48,7 +48,7 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
 #[derive(Serialize)]
 struct OutageJson<'a> {
     destination_id: u32,
-    destination: &'a str,
+    destination: Cow<'a, str>,
     start: Time,
     /// The first check that was answered; none while there is none in the range.
     end: Option<Time>,
@@ -131,7 +131,7 @@ fn told<'a>(
     let first_bad = detail.cause;
     Ok(OutageJson {
         destination_id: id.0,
-        destination: name_of(moment, id),
+        destination: moment.name_of(app, id),
         start: Time(Timestamp::from_millis(outage.from)),
         end: (!outage.is_open).then_some(Time(Timestamp::from_millis(outage.to))),
         duration_s: seconds(outage.to - outage.from),
@@ -356,7 +356,8 @@ pub(crate) async fn paths(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
             })
             .collect();
         Ok(Reply::json(&json!({
-            "destination_id": destination.0, "destination": name_of(moment, destination),
+            "destination_id": destination.0, "destination": moment.name_of(app, destination),
+            "removed": moment.is_removed(destination),
             "start_time": Time(from), "end_time": Time(to), "traces": count, "is_cut": traces.len() >= MAX_TRACES,
             "versions": versions, "diff": diff, "position": position.0,
         })))

@@ -15,7 +15,7 @@ use super::range::{
     Analysis, DAY, DESTINATION, DESTINATIONS, JOB, METRIC, destinations_or_all, job, metric_name, probe, range,
     range_named, required_destination, resolution_name, word,
 };
-use super::series::{BY, BY_NAMES, Value as Figure, name_of, relative_error, week_cell};
+use super::series::{BY, BY_NAMES, Value as Figure, relative_error, week_cell};
 use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, TZ, param};
 use crate::json::Time;
@@ -150,7 +150,8 @@ async fn anomalies(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
             .collect();
         let too_few = format!("n too small: {} hours before, {MIN_BASELINE_HOURS} needed", history.len());
         Ok(Reply::json(&json!({
-            "destination_id": destination.0, "destination": name_of(moment, destination),
+            "destination_id": destination.0, "destination": moment.name_of(app, destination),
+            "removed": moment.is_removed(destination),
             "metric": metric_name(call), "by": by, "tz": call.query.get("tz").unwrap_or("UTC"),
             "start_time": Time(between.0), "end_time": Time(between.1),
             "baseline_start_time": Time(learned.0), "baseline_end_time": Time(learned.1),
@@ -205,8 +206,8 @@ async fn correlation(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
                     of_a.iter().filter_map(|(at, here)| Some((*here, *of_b.get(at)?))).collect();
                 let pearson = netstats_stats::pearson(&both, CONFIDENCE);
                 let pair = json!({
-                    "destination_id": a.0, "destination": name_of(moment, *a),
-                    "other_id": b.0, "other": name_of(moment, *b), "n": both.len(),
+                    "destination_id": a.0, "destination": moment.name_of(app, *a),
+                    "other_id": b.0, "other": moment.name_of(app, *b), "n": both.len(),
                     "pearson": pearson.map(|found| told(&found)),
                     "spearman": netstats_stats::spearman(&both).map(|found| told(&found)),
                     "not_given": pearson.is_none().then(|| why_not(both.len())),

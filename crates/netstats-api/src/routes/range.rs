@@ -92,19 +92,10 @@ pub(super) fn metric(name: &str) -> Result<Metric, Problem> {
 
 /// A destination by name or id, as one of a query's parameters. A removed one's samples are still there, under its id.
 pub(super) fn destination(inventory: &Inventory, id: &str) -> Result<DestinationId, Problem> {
-    match (super::destinations::find(inventory, id), id.parse::<u32>()) {
-        (Ok(found), _) => Ok(found.id),
-        (Err(_), Ok(number)) if number > 0 && DestinationId(number) < inventory.next_destination => {
-            Ok(DestinationId(number))
-        }
-        (Err(problem), _) => {
-            let mut refused = Problem::invalid(problem.detail.clone())
-                .field("destination")
-                .accepted("the id or the name of a destination");
-            refused.hint.clone_from(&problem.hint);
-            Err(refused)
-        }
-    }
+    super::destinations::find_ever(inventory, id).map_err(|problem| {
+        let refused = Problem::invalid(problem.detail.clone());
+        of_parameter(refused.field("destination").accepted("the id or the name of a destination"), &problem)
+    })
 }
 
 /// The destination that must be named.
@@ -129,16 +120,16 @@ pub(super) fn job(call: &Call, inventory: &Inventory) -> Result<Option<JobId>, P
 
 /// A job by name or id, as one of a query's parameters.
 pub(super) fn job_named(inventory: &Inventory, id: &str) -> Result<JobId, Problem> {
-    match (super::jobs::find(inventory, id), id.parse::<u32>()) {
-        (Ok(job), _) => Ok(job.id),
-        (Err(_), Ok(number)) if number > 0 && JobId(number) < inventory.next_job => Ok(JobId(number)),
-        (Err(problem), _) => {
-            let mut refused =
-                Problem::invalid(problem.detail.clone()).field("job").accepted("the id or the name of a job");
-            refused.hint.clone_from(&problem.hint);
-            Err(refused)
-        }
-    }
+    super::jobs::find_ever(inventory, id).map_err(|problem| {
+        let refused = Problem::invalid(problem.detail.clone());
+        of_parameter(refused.field("job").accepted("the id or the name of a job"), &problem)
+    })
+}
+
+/// What is not there is a fault of the parameter, not of the address: with the same hint.
+fn of_parameter(mut refused: Problem, problem: &Problem) -> Problem {
+    refused.hint.clone_from(&problem.hint);
+    refused
 }
 
 /// `metric`: of its probe; ping without it.

@@ -18,7 +18,7 @@ use crate::json::{
     AnnotationInput, AnnotationJson, Json, MaintenanceInput, MaintenanceJson, parse, read_annotation, read_maintenance,
 };
 use crate::limits::MAX_LIST;
-use crate::moment::inventory_at;
+use crate::moment::{Moment, moment_at};
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::{Call, Route, route};
@@ -268,11 +268,10 @@ fn find<'a, K: Kind>(inventory: &'a Inventory, id: &str) -> Result<(K::Id, &'a A
 
 /// `GET`: all, those that touch a range, those about a destination.
 async fn list<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let (from, to) = (call.time("start_time")?, call.time("end_time")?);
     let (after, limit) = (call.cursor()?.unwrap_or(0), call.limit(MAX_LIST));
-    let inventory = inventory_at(&app, &call).await?;
-    let destination =
-        call.query.get("destination").map(|id| super::destinations::find(&inventory, id).map(|d| d.id)).transpose()?;
+    let Moment { inventory, now, .. } = moment_at(&app, &call).await?;
+    let (from, to) = (call.time("start_time", now)?, call.time("end_time", now)?);
+    let destination = call.query.get("destination").map(|id| super::range::destination(&inventory, id)).transpose()?;
     let touches = |remark: &K::Remark| {
         let (start, end) = K::span(remark);
         to.is_none_or(|to| start < to) && from.is_none_or(|from| end.is_none_or(|end| end >= from))
@@ -294,7 +293,7 @@ async fn list<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `GET` of one.
 async fn show<K: Kind>(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let inventory = inventory_at(&app, &call).await?;
+    let inventory = moment_at(&app, &call).await?.inventory;
     let (_, remark) = find::<K>(&inventory, &call.id)?;
     Ok(body::<K>(remark, &inventory))
 }

@@ -1,5 +1,6 @@
 //! Series for charts, the worst of many, and the hours of the week.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::app::App;
 use crate::declare::{AS_OF, END_TIME, Param, ParamKind, START_TIME, TZ, param};
 use crate::json::{Columns, Figures, PointRow, Time, percent, reasons};
 use crate::limits::MAX_WORST;
-use crate::moment::{Moment, answer};
+use crate::moment::answer;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Call;
@@ -67,11 +68,6 @@ const DEFAULT_POINTS: usize = 500;
 const FOUR_WEEKS: Duration = Duration::from_secs(28 * 24 * 3_600);
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// The name that a destination has at a moment; empty if it was removed.
-pub(super) fn name_of(moment: &Moment, id: DestinationId) -> &str {
-    moment.inventory.destinations.get(&id).map_or("", |destination| destination.spec.name.as_str())
-}
-
 /// How far percentiles may be off, relative to themselves.
 pub(super) const fn relative_error(exact: bool) -> f64 {
     if exact { 0.0 } else { RELATIVE_ERROR }
@@ -83,7 +79,8 @@ pub(crate) async fn series(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         #[derive(Serialize)]
         struct Answer<'a> {
             destination_id: u32,
-            destination: &'a str,
+            destination: Cow<'a, str>,
+            removed: bool,
             job_id: Option<u32>,
             metric: &'a str,
             start_time: Time,
@@ -116,7 +113,8 @@ pub(crate) async fn series(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         }
         Ok(Reply::json(&Answer {
             destination_id: destination.0,
-            destination: name_of(moment, destination),
+            destination: moment.name_of(app, destination),
+            removed: moment.is_removed(destination),
             job_id: query.job.map(|job| job.0),
             metric: metric_name(call),
             start_time: Time(from),
@@ -153,7 +151,7 @@ pub(crate) async fn top(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         struct Item<'a> {
             rank: usize,
             destination_id: u32,
-            destination: &'a str,
+            destination: Cow<'a, str>,
             value: f64,
             figures: Figures,
         }
@@ -178,7 +176,7 @@ pub(crate) async fn top(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
             .map(|(rank, (value, id, point))| Item {
                 rank,
                 destination_id: id.0,
-                destination: name_of(moment, *id),
+                destination: moment.name_of(app, *id),
                 value: *value,
                 figures: Figures::from(point),
             })
@@ -221,7 +219,8 @@ pub(crate) async fn heatmap(app: Arc<App>, call: Call) -> Result<Reply, Problem>
         };
         Ok(Reply::json(&json!({
             "destination_id": destination.0,
-            "destination": name_of(moment, destination),
+            "destination": moment.name_of(app, destination),
+            "removed": moment.is_removed(destination),
             "metric": metric_name(call),
             "by": call.query.get("by").unwrap_or(BY[3].0),
             "tz": call.query.get("tz").unwrap_or("UTC"),

@@ -14,13 +14,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::account::{AccountJson, Span, account, degraded, hours};
-use super::range::{Analysis, DAY};
-use super::series::name_of;
+use super::range::{Analysis, DAY, job_named};
 use crate::app::App;
 use crate::declare::AS_OF;
 use crate::json::{
-    AccountingInput, AccountingJson, Fields, Json, MaintenanceInput, Time, parse, parse_moment, read_accounting,
-    read_destinations, read_maintenance,
+    AccountingInput, AccountingJson, Fields, Json, MaintenanceInput, Time, TimeInput, parse, read_accounting,
+    read_maintenance, read_past_destinations, read_time,
 };
 use crate::limits::{MAX_SUPPOSED_WINDOWS, MAX_WHAT_IF_DAYS};
 use crate::moment::{Moment, answer};
@@ -32,10 +31,10 @@ use crate::route::{Call, Route, route};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `read` reads field by field")]
 struct WhatIfInput {
-    /// A day before `end_time`, where left out; also relative, as `now-30d`.
-    start_time: Option<String>,
+    /// A day before `end_time`, where left out.
+    start_time: Option<TimeInput>,
     /// Now, where left out.
-    end_time: Option<String>,
+    end_time: Option<TimeInput>,
     /// Names or ids; all, where left out.
     destinations: Option<Vec<String>>,
     /// Only by this job's checks.
@@ -80,7 +79,7 @@ struct Asked {
 fn read(json: &Json, moment: &Moment) -> Result<Asked, Problem> {
     let inventory = &*moment.inventory;
     let mut fields = Fields::of(json, "")?;
-    let mut time = |name| fields.text(name)?.map(|text| parse_moment(&text, name, moment.now)).transpose();
+    let mut time = |name| read_time(&mut fields, name, moment.now);
     // Nothing is known of what is to come.
     let to = time("end_time")?.map_or(moment.now, |to| to.min(moment.now));
     let from = time("start_time")?.unwrap_or_else(|| to.minus(DAY));
@@ -89,12 +88,12 @@ fn read(json: &Json, moment: &Moment) -> Result<Asked, Problem> {
             .field("start_time")
             .accepted("a time before end_time"));
     }
-    let mut destinations = read_destinations(&mut fields, inventory)?;
+    let mut destinations = read_past_destinations(&mut fields, inventory)?;
     if destinations.is_empty() {
         destinations = inventory.destinations.keys().copied().collect();
     }
     let job = match fields.text("job")? {
-        Some(id) => Some(job_of(inventory, &id)?),
+        Some(id) => Some(job_named(inventory, &id)?),
         None => None,
     };
     let mut supposed = inventory.clone();
@@ -115,15 +114,6 @@ fn read(json: &Json, moment: &Moment) -> Result<Asked, Problem> {
             .hint("ask for a shorter range, or for some destinations at a time"));
     }
     Ok(Asked { from, to, job, destinations, supposed })
-}
-
-/// A job in the body that is not there is a fault of the body.
-fn job_of(inventory: &Inventory, id: &str) -> Result<JobId, Problem> {
-    super::jobs::find(inventory, id).map(|job| job.id).map_err(|problem| {
-        let mut refused = Problem::invalid(problem.detail.clone()).field("job");
-        refused.hint.clone_from(&problem.hint);
-        refused
-    })
 }
 
 fn suppose_maintenance(
@@ -214,7 +204,7 @@ async fn what_if(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
             }
             let supposed = both.pop();
             items.push(json!({
-                "destination_id": id.0, "destination": name_of(moment, *id), "recorded": both.pop(), "what_if": supposed,
+                "destination_id": id.0, "destination": moment.name_of(app, *id), "recorded": both.pop(), "what_if": supposed,
             }));
         }
         let of = |i: usize| json!(figures(&totals[i].account, totals[i].hours));

@@ -49,7 +49,7 @@ pub(crate) fn run(mut decided: Decided, data_dir: Option<&Path>, days: u32, seed
 /// Fills the folder; what was served there before goes on instead.
 fn make(decided: &Decided, days: u32, seed: u64) -> Result<World> {
     let data = DataDir::open(&decided.data_dir)?;
-    let core = Core::open(&data, netstats_log::SpaceFloor::default())?;
+    let core = Core::open(&data, decided.floor)?;
     // Whole minutes: two demos of one minute are the same.
     let end = Timestamp::from_secs(now().as_secs().div_euclid(60) * 60);
     let world = World::new(seed, end);

@@ -341,7 +341,7 @@ export interface Compared {
   comparison: {
     p: number;
     effect: number;
-    effect_size: 'negligible' | 'small' | 'medium' | 'large';
+    effect_size: 'negligible' | 'small' | 'medium' | 'large' | 'not significant';
     probability_slower: number;
     shift_ms: number;
     shift_interval_ms: Interval | null;
