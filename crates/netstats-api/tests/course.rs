@@ -11,7 +11,9 @@ const HOUR: i64 = 3_600_000;
 /// A burst of three, each of `micros`, and a little noise that is the same in every run.
 fn burst(destination: u32, slot: i64, micros: i64) -> Event {
     let mut event = ping(1, destination, slot);
-    let mut state = slot.cast_unsigned() / 60_000 ^ u64::from(destination) << 40;
+    let mut state = slot.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(destination) << 40;
+    state = (state ^ state >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state ^= state >> 32;
     let mut noise = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i64::try_from(state >> 33).unwrap() % 61 - 30

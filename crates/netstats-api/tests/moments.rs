@@ -39,7 +39,7 @@ async fn a_time_may_be_told_from_now_wherever_a_time_is() {
         (&job["start_time"], &job["end_time"]),
         (&json!("2026-11-24T05:00:00.000Z"), &json!("2026-11-24T06:00:00.000Z"))
     );
-    let job = json!({"jobs": [{"name": "imported", "interval": "60s", "metrics": ["ping"], "end_time": "now+1d"}]});
+    let job = json!({"jobs": [{"name": "imported", "interval": "60s", "metrics": ["ping"], "destinations": ["one"], "end_time": "now+1d"}]});
     server.post("/api/inventory", &job).await.is(200);
     assert_eq!(server.get("/api/jobs/imported").await.is(200)["end_time"], "2026-11-25T04:00:00.000Z");
     server

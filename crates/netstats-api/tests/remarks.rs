@@ -68,7 +68,7 @@ async fn lists_are_narrowed_by_time_and_destination() {
     assert_eq!(titles(&server, day).await, ["span"]);
     assert_eq!(titles(&server, "/api/annotations?destination=one").await, ["moment", "span"]);
     assert_eq!(titles(&server, "/api/annotations?as_of=4").await, ["moment"]);
-    server.get("/api/annotations?destination=nobody").await.refuses(404, None);
+    server.get("/api/annotations?destination=nobody").await.refuses(422, Some("destination"));
     server.get("/api/annotations?color=red").await.refuses(422, Some("color"));
     server.stop().await;
 }
