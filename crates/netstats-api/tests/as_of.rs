@@ -231,7 +231,7 @@ async fn a_moment_of_the_past_is_answered_as_it_was_then() {
         let seen = drafts[position.max(1) - 1].recorded_at;
         then.now.store(seen.as_millis(), std::sync::atomic::Ordering::Relaxed);
         // All of them now and then, a third of them each time (all with NETSTATS_LONG): most of the time is the sockets'.
-        let asked = |i: usize| is_long || round % 10 == 0 || (i + round) % 3 == 0;
+        let asked = |i: usize| is_long || round % 10 == 0 || (i + round).is_multiple_of(3);
         for (i, question) in QUESTIONS.iter().enumerate().filter(|(i, _)| asked(*i)) {
             let mark = if question.contains('?') { '&' } else { '?' };
             let as_of = if round % 2 == 0 || position == 0 {
