@@ -209,6 +209,16 @@ impl TimesSummary {
     }
 }
 
+/// Tells what is left of samples whose raw values go. Who decides that is the log's retention; what is left is what the
+/// fold of samples needs: neither knows the other.
+pub trait Condense {
+    /// Takes the next event of a part of the log; `goes` if it is a sample whose raw values are to go.
+    fn push(&mut self, event: &Envelope, goes: bool);
+
+    /// What is left of those that go, by position; from here on it begins anew.
+    fn finish(&mut self) -> Vec<(Position, SampleSummary)>;
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -258,14 +268,4 @@ mod tests {
             assert_eq!(SampleSummary::read(Kind::PingMeasured, series, numbers, None), None, "column {column}");
         }
     }
-}
-
-/// Tells what is left of samples whose raw values go. Who decides that is the log's retention; what is left is what the
-/// fold of samples needs: neither knows the other.
-pub trait Condense {
-    /// Takes the next event of a part of the log; `goes` if it is a sample whose raw values are to go.
-    fn push(&mut self, event: &Envelope, goes: bool);
-
-    /// What is left of those that go, by position; from here on it begins anew.
-    fn finish(&mut self) -> Vec<(Position, SampleSummary)>;
 }
