@@ -169,6 +169,8 @@ columns! {
     "idle_rtt_ms", Millis, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, idle_rtt_ms => *idle_rtt_ms);
     "loaded_rtt_ms", Millis, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, loaded_rtt_ms => *loaded_rtt_ms);
     "cpu_bound", Truth, 8, &[Metric::Bandwidth], line => own!(line, Bandwidth, is_cpu_bound => *is_cpu_bound);
+    "down_retransmits", Count, 9, &[Metric::Bandwidth], line => own!(line, Bandwidth, down_retransmits => *down_retransmits);
+    "up_retransmits", Count, 9, &[Metric::Bandwidth], line => own!(line, Bandwidth, up_retransmits => *up_retransmits);
     "tcp_port", Count, 7, &[Metric::Tcp], line => own!(line, Tcp, port => *port);
     "http_status", Count, 7, &[Metric::Http], line => own!(line, Http, status_code => *status_code);
     "http_dns_ms", Millis, 10, &[Metric::Http], line => own!(line, Http, dns_ms => *dns_ms);

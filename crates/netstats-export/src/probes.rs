@@ -66,7 +66,7 @@ impl ProbeReport {
         self.put("time", row.rtt_ms, spill)?;
         match &row.detail {
             RowDetail::Dns { rcode: Some(rcode), .. } => code = rcode.to_string(),
-            RowDetail::Bandwidth { down_mbps, up_mbps, idle_rtt_ms, loaded_rtt_ms, is_cpu_bound } => {
+            RowDetail::Bandwidth { down_mbps, up_mbps, idle_rtt_ms, loaded_rtt_ms, is_cpu_bound, .. } => {
                 self.put("down", *down_mbps, spill)?;
                 self.put("up", *up_mbps, spill)?;
                 self.put("idle", *idle_rtt_ms, spill)?;

@@ -160,6 +160,10 @@ pub enum RowDetail {
         loaded_rtt_ms: Option<f64>,
         /// Our processor was the limit: the figures are "at least".
         is_cpu_bound: bool,
+        /// Segments sent again on the way from the destination, where the sender's system tells.
+        down_retransmits: Option<u32>,
+        /// Segments sent again on the way to the destination, where this system tells.
+        up_retransmits: Option<u32>,
     },
     /// TCP.
     Tcp {
@@ -401,6 +405,8 @@ fn of_bandwidth(row: &mut Row, run: &BandwidthMeasured) {
         idle_rtt_ms: run.idle_rtt.map(Rtt::as_millis_f64),
         loaded_rtt_ms: run.loaded_rtt_p95.map(Rtt::as_millis_f64),
         is_cpu_bound: run.is_cpu_bound,
+        down_retransmits: run.down.as_ref().and_then(|way| way.retransmits),
+        up_retransmits: run.up.as_ref().and_then(|way| way.retransmits),
     };
 }
 

@@ -121,7 +121,7 @@ fn goodput_leaves_the_start_out() {
         address: [127, 0, 0, 1].into(),
         engine: "responder".into(),
         down: Some(Throughput { bytes_per_100ms: vec![1, 1_250_000, 1_250_000], skipped: 1, retransmits: None }),
-        up: Some(Throughput { bytes_per_100ms: vec![1], skipped: 1, retransmits: None }),
+        up: Some(Throughput { bytes_per_100ms: vec![1], skipped: 1, retransmits: Some(7) }),
         idle_rtt: None,
         loaded_rtt_p95: None,
         is_cpu_bound: false,
@@ -130,7 +130,16 @@ fn goodput_leaves_the_start_out() {
     }));
     assert_eq!(row.status, RowStatus::Success);
     assert!(
-        matches!(row.detail, RowDetail::Bandwidth { down_mbps: Some(100.0), up_mbps: None, .. }),
+        matches!(
+            row.detail,
+            RowDetail::Bandwidth {
+                down_mbps: Some(100.0),
+                up_mbps: None,
+                down_retransmits: None,
+                up_retransmits: Some(7),
+                ..
+            }
+        ),
         "{:?}",
         row.detail
     );

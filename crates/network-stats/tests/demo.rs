@@ -45,7 +45,9 @@ fn the_demo_is_full_honest_about_loss_and_made_once_for_each_folder() {
     // A day of minutely slots, each with an outcome.
     let day = product.get("/api/jobs/internet/metrics?destination=gateway&metric=ping&limit=5000");
     assert!((1_430..=1_442).contains(&rows(&day).len()), "{}", rows(&day).len());
-    for (job, metric) in [("names", "dns"), ("web", "http"), ("web", "tcp"), ("routes", "traceroute")] {
+    for (job, metric) in
+        [("names", "dns"), ("web", "http"), ("web", "tcp"), ("routes", "traceroute"), ("line", "bandwidth")]
+    {
         let some = product.get(&format!("/api/jobs/{job}/metrics?metric={metric}&limit=50"));
         assert!(rows(&some).iter().any(|row| row["status"] == "success"), "{metric}: {some}");
     }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use netstats_event::{
-    CollectorStarted, CollectorStopped, DestinationId, Envelope, Event, HostSlept, JobId, Meta, MissReason, Position,
-    ProbeKind, ProbeOptions, SampleHead, SlotsMissed, Timestamp, UplinkLost, UplinkRestored,
+    AnnotationSpec, CollectorStarted, CollectorStopped, DestinationId, Envelope, Event, HostSlept, JobId, Meta,
+    MissReason, Position, ProbeKind, ProbeOptions, SampleHead, SlotsMissed, Timestamp, UplinkLost, UplinkRestored,
 };
 use netstats_inventory::{Command, Inventory, Policy, Slots, decide, probes};
 use netstats_log::AppendTicket;
 use netstats_probe::{Outcome, Request};
 
 use super::probes::outcome;
-use super::world::{ASLEEP, UPLINK_DOWN, World};
+use super::world::{ASLEEP, NEW_ROUTER, UPLINK_DOWN, World};
 use crate::config::Config;
 use crate::core::{Core, catch_up};
 
@@ -116,7 +116,7 @@ struct Story {
 
 enum Tale {
     /// By this person, for this reason.
-    Command(&'static str, &'static str, fn(&Inventory) -> Option<Command>),
+    Command(&'static str, &'static str, fn(&Inventory, Timestamp) -> Option<Command>),
     Observed(Box<Event>),
     /// Slept from then until now.
     Woke(Timestamp),
@@ -128,7 +128,7 @@ fn stories(world: &World, start: Timestamp) -> Vec<Story> {
     let mut stories = vec![
         ago(
             62 * DAY,
-            Tale::Command("user:maria", "the branch moved to the new building", |inventory| {
+            Tale::Command("user:maria", "the branch moved to the new building", |inventory, _| {
                 let old = inventory.destination_by_name("berlin")?;
                 let mut spec = old.spec.clone();
                 spec.description = Some("Second floor, rack B; tunnel over the new line".to_owned());
@@ -137,13 +137,13 @@ fn stories(world: &World, start: Timestamp) -> Vec<Story> {
         ),
         ago(
             48 * DAY,
-            Tale::Command("user:jonas", "firewall work", |inventory| {
+            Tale::Command("user:jonas", "firewall work", |inventory, _| {
                 Some(Command::StopJob { id: inventory.job_by_name("routes")?.id })
             }),
         ),
         ago(
             46 * DAY,
-            Tale::Command("user:jonas", "firewall work is done", |inventory| {
+            Tale::Command("user:jonas", "firewall work is done", |inventory, _| {
                 Some(Command::StartJob { id: inventory.job_by_name("routes")?.id })
             }),
         ),
@@ -152,10 +152,28 @@ fn stories(world: &World, start: Timestamp) -> Vec<Story> {
             Tale::Observed(Box::new(UplinkLost { reason: "gateway silent".into(), gateway: None }.into())),
         ),
         ago(UPLINK_DOWN.1, Tale::Observed(Box::new(UplinkRestored { gateway: None }.into()))),
+        ago(
+            NEW_ROUTER,
+            Tale::Command("user:jonas", "router replaced", |inventory, at| {
+                Some(Command::AddAnnotation(AnnotationSpec {
+                    title: "New router".to_owned(),
+                    text: Some(
+                        "Keeps its queues short (CAKE): calls and downloads no longer get in each other's way"
+                            .to_owned(),
+                    ),
+                    start_time: at,
+                    destinations: vec![
+                        inventory.destination_by_name("isp-edge")?.id,
+                        inventory.destination_by_name("cloud-eu")?.id,
+                    ],
+                    ..AnnotationSpec::default()
+                }))
+            }),
+        ),
         ago(ASLEEP.1, Tale::Woke(world.minutes_ago(ASLEEP.0))),
         ago(
             8 * DAY,
-            Tale::Command("user:maria", "complaints about calls", |inventory| {
+            Tale::Command("user:maria", "complaints about calls", |inventory, _| {
                 let old = inventory.destination_by_name("voip")?;
                 let mut spec = old.spec.clone();
                 spec.tags.push("watch".to_owned());
@@ -179,7 +197,7 @@ impl Story {
         match self.what {
             Tale::Observed(event) => writer.push(self.at, *event),
             Tale::Command(actor, reason, wish) => {
-                let command = wish(inventory).context("the demo's config has what its stories are about")?;
+                let command = wish(inventory, self.at).context("the demo's config has what its stories are about")?;
                 let meta = Meta { reason: Some(reason.to_owned()), ..Meta::by(actor) };
                 writer.decided(inventory, command, &meta, policy, self.at)
             }

@@ -11,7 +11,8 @@ use crate::serve::{monotonic, now};
 
 /// Every kind of probe that the demo's jobs use.
 pub(super) fn all(world: &Arc<World>) -> Probes {
-    let kinds = [ProbeKind::Ping, ProbeKind::Traceroute, ProbeKind::Dns, ProbeKind::Tcp, ProbeKind::Http];
+    let kinds =
+        [ProbeKind::Ping, ProbeKind::Traceroute, ProbeKind::Dns, ProbeKind::Bandwidth, ProbeKind::Tcp, ProbeKind::Http];
     let probe = |kind| Arc::new(Simulated { kind, world: Arc::clone(world) }) as Arc<dyn Probe>;
     Probes::of(kinds.into_iter().map(probe).collect())
 }
@@ -42,7 +43,8 @@ pub(super) fn outcome(world: &World, kind: ProbeKind, request: &Request, at: net
         ProbeKind::Dns => world.dns(&request.host, at),
         ProbeKind::Tcp => world.tcp(&request.host, at),
         ProbeKind::Http => world.http(&request.host, at),
-        ProbeKind::Ping | ProbeKind::Bandwidth => world.ping(&request.host, &request.options.ping, at),
+        ProbeKind::Bandwidth => world.bandwidth(&request.host, at),
+        ProbeKind::Ping => world.ping(&request.host, &request.options.ping, at),
     }
 }
 
@@ -58,6 +60,10 @@ fn duration(outcome: &Outcome) -> Duration {
             Duration::from_millis(gaps) + last.max().unwrap_or_default()
         }
         Outcome::Traceroute(route) => Duration::from_micros(u64::from(route.duration_us)),
+        Outcome::Bandwidth(run) => {
+            let parts = [&run.down, &run.up].into_iter().flatten().map(|way| way.bytes_per_100ms.len() as u64);
+            Duration::from_millis(100 * parts.sum::<u64>().max(20))
+        }
         Outcome::Http(http) => http.total.map_or(Duration::from_secs(2), |rtt| Duration::from_nanos(rtt.as_nanos())),
         _ => Duration::from_millis(30),
     }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netstats_event::{
-    AnswerRecord, ClockSource, DnsFailure, DnsOutcome, Echo, Hop, HopAnswer, HttpMeasured, HttpOutcome, NameResolved,
-    PingMeasured, PingOptions, RouteTraced, Rtt, TcpMeasured, TcpOutcome, Timestamp, TracerouteProtocol, Transport,
+    AnswerRecord, BandwidthMeasured, ClockSource, DnsFailure, DnsOutcome, Echo, Hop, HopAnswer, HttpMeasured,
+    HttpOutcome, NameResolved, PingMeasured, PingOptions, RouteTraced, Rtt, TcpMeasured, TcpOutcome, Throughput,
+    Timestamp, TracerouteProtocol, Transport,
 };
 use netstats_probe::Outcome;
 
@@ -92,6 +93,14 @@ const FAULTS: [Fault; 9] = [
 /// The observer's own troubles, in minutes before the end: asleep, and without a network.
 pub(super) const ASLEEP: (i64, i64) = (20 * DAY + 420, 20 * DAY);
 pub(super) const UPLINK_DOWN: (i64, i64) = (5 * DAY + 71, 5 * DAY + 60);
+
+/// When the office got a router that keeps its queues short, in minutes before the end.
+pub(super) const NEW_ROUTER: i64 = 9 * DAY;
+
+/// The office's line in Mbit/s, down and up, when nobody else uses it.
+const LINE_MBPS: (f64, f64) = (246.0, 41.5);
+/// A bandwidth test, each way: so many parts of 100 ms, the first of them left out of the result.
+const TEST_PARTS: (u16, u16) = (80, 10);
 
 /// Numbers from a seed: `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014).
 struct Dice(u64);
@@ -310,6 +319,35 @@ impl World {
         })
     }
 
+    /// A bandwidth test over the office's line: others use it too, most of all in the evening.
+    pub(crate) fn bandwidth(&self, host: &str, at: Timestamp) -> Outcome {
+        let place = Self::place(host);
+        let (weather, mut dice) = (self.weather(place, at), self.dice(host, 7, at.as_millis()));
+        let is_down = weather.is_down;
+        let free = 1.0 - 0.34 * busy(at) - dice.queue(0.02);
+        // What was sent again was not sent anew; a long way fills a line less.
+        let flow = free * (1.0 - f64::from(weather.loss_ppm) / 400_000.0).max(0.05)
+            / (1.0 + f64::from(place.base_us) / 400_000.0);
+        let mut way = |mbps: f64| (!is_down).then(|| one_way((mbps * flow).max(0.2), weather.loss_ppm, &mut dice));
+        let (down, up) = (way(LINE_MBPS.0), way(LINE_MBPS.1));
+        let is_bloated = at < self.minutes_ago(NEW_ROUTER);
+        let queue_us = if is_bloated { 96_000.0 + 90_000.0 * busy(at) } else { 7_000.0 + 8_000.0 * busy(at) };
+        let rtt = |us: f64| (!is_down).then(|| Rtt::from_micros(us as u32));
+        let idle_us = weather.base_us + weather.queue_us / 10.0;
+        Outcome::Bandwidth(BandwidthMeasured {
+            head: Outcome::BLANK,
+            address: address(host),
+            engine: "iperf3".into(),
+            down,
+            up,
+            idle_rtt: rtt(idle_us),
+            loaded_rtt_p95: rtt(idle_us + queue_us + dice.queue(queue_us / 6.0)),
+            is_cpu_bound: false,
+            cpu_permille: 110 + (dice.next() % 60) as u16,
+            failure: is_down.then(|| format!("no connection to {host}:5201: timed out")),
+        })
+    }
+
     /// The way there: office, provider, the exchange, the far network; one router never answers.
     pub(crate) fn route(&self, host: &str, at: Timestamp) -> Outcome {
         let place = Self::place(host);
@@ -345,6 +383,17 @@ impl World {
             duration_us,
         })
     }
+}
+
+/// What arrives at this rate: slowly at first, then as fast as the way allows.
+fn one_way(mbps: f64, loss_ppm: u32, dice: &mut Dice) -> Throughput {
+    let full = mbps * 12_500.0;
+    let bytes_per_100ms = (0..TEST_PARTS.0)
+        .map(|part| (full * (f64::from(part + 1) / 7.0).min(1.0) * (0.94 + 0.12 * dice.unit())) as u32)
+        .collect::<Vec<_>>();
+    let segments = bytes_per_100ms.iter().map(|bytes| f64::from(*bytes)).sum::<f64>() / 1_448.0;
+    let again = segments * f64::from(loss_ppm) / 1_000_000.0 + dice.queue(12.0);
+    Throughput { bytes_per_100ms, skipped: TEST_PARTS.1, retransmits: Some(again as u32) }
 }
 
 fn address(host: &str) -> IpAddr {
@@ -392,6 +441,28 @@ mod tests {
         assert!(ask(60) > 0);
         assert_eq!(ask(20), 0, "down since 26 minutes before the end");
         assert_eq!(ask(0), 0, "and still when the demo starts");
+    }
+
+    #[test]
+    fn the_new_router_keeps_the_queues_short_and_the_evening_is_slow() {
+        let world = World::new(1, END);
+        let test = |at| match world.bandwidth("192.0.2.254", at) {
+            Outcome::Bandwidth(run) => run,
+            other => panic!("{other:?}"),
+        };
+        let added_ms = |minutes| {
+            let run = test(world.minutes_ago(minutes));
+            run.loaded_rtt_p95.unwrap().as_millis_f64() - run.idle_rtt.unwrap().as_millis_f64()
+        };
+        assert!(added_ms(NEW_ROUTER + 60) > 60.0, "{}", added_ms(NEW_ROUTER + 60));
+        assert!(added_ms(NEW_ROUTER - 60) < 60.0, "{}", added_ms(NEW_ROUTER - 60));
+
+        let day_before = END.as_secs().div_euclid(86_400) - 2;
+        let moved = |hour| {
+            let run = test(Timestamp::from_secs(day_before * 86_400 + hour * 3_600));
+            run.down.unwrap().bytes_per_100ms.iter().sum::<u32>()
+        };
+        assert!(moved(20) < moved(4));
     }
 
     #[test]
