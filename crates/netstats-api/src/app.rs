@@ -95,7 +95,7 @@ pub(crate) fn table() -> Table<App> {
     use crate::routes::range::Analysis;
     use crate::routes::{
         access, accounting, analytics, audit, bulk, config, destinations, docs, export, exports, health, jobs, live,
-        live_test, logging, metrics, outages, patterns, prom_api, prometheus, pull, remarks, series, what_if,
+        live_test, logging, metrics, outages, patterns, policy, prom_api, prometheus, pull, remarks, series, what_if,
     };
     use crate::{limits, openapi};
 
@@ -309,6 +309,7 @@ pub(crate) fn table() -> Table<App> {
             .gives::<Reloaded>(),
     ];
     routes.extend(logging::routes());
+    routes.extend(policy::routes());
     routes.extend(remarks::routes());
     routes.extend(accounting::routes());
     routes.extend(exports::routes());

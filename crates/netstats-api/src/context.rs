@@ -1,9 +1,11 @@
 //! What the door is given: views to read, a journal to write to, and hooks into what it must not know.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use netstats_broadcast::Broadcaster;
 use netstats_event::{Event, ProbeKind, ProbeOptions, SampleHead, Timestamp};
@@ -34,6 +36,15 @@ pub trait LogLevel: Send + Sync {
     /// # Errors
     /// It is no level; the text says what is.
     fn set_level(&self, level: &str) -> Result<(), String>;
+}
+
+/// How long raw values of samples are kept; what is left out is kept for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes of the log on disk, past which the oldest go.
+    pub max_bytes: Option<u64>,
+    /// By probe.
+    pub raw: BTreeMap<ProbeKind, Duration>,
 }
 
 /// Looks at the collector and the machine; quick.
@@ -86,6 +97,8 @@ pub struct ApiContext {
     pub clock: Clock,
     /// Limits on commands, as they are now.
     pub policy: Arc<dyn Fn() -> Policy + Send + Sync>,
+    /// How long raw values are kept, as it is now.
+    pub retention: Arc<dyn Fn() -> Kept + Send + Sync>,
     /// The config file; none where there is none.
     pub reload: Option<ReloadHook>,
     /// The diagnostic log; none where it cannot be changed.
@@ -135,6 +148,7 @@ impl ApiContext {
             broadcaster,
             clock,
             policy: Arc::new(Policy::default),
+            retention: Arc::new(Kept::default),
             reload: None,
             log_level: None,
             probe: None,

@@ -61,7 +61,7 @@ mod who;
 
 pub use api::{Api, routes};
 pub use context::{
-    ApiContext, Clock, CollectorReport, LogLevel, PrivilegesReport, ProbeAsk, ProbeHook, Probed, ProblemReport,
+    ApiContext, Clock, CollectorReport, Kept, LogLevel, PrivilegesReport, ProbeAsk, ProbeHook, Probed, ProblemReport,
     ReloadHook, ReloadRefused, Reloaded, Report, ReportHook,
 };
 pub use error::Error;

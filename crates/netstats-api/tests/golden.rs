@@ -201,6 +201,7 @@ fn requests() -> Vec<Ask> {
         look("/api/prometheus/api/v1/status/buildinfo", ""),
         look("/api/health", ""),
         look("/metrics", ""),
+        look("/api/policy", ""),
         look("/api/me", ""),
         ask("POST", "/api/config/reload", "/api/config/reload", Some(json!({}))),
         look("/api/users", ""),

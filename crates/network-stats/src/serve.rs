@@ -296,10 +296,11 @@ fn context(
     tls: Option<Tls>,
 ) -> ApiContext {
     let (for_report, seen) = (Arc::clone(applier), tls.clone());
-    let (for_policy, for_reload) = (Arc::clone(applier), Arc::clone(applier));
+    let (for_policy, for_retention, for_reload) = (Arc::clone(applier), Arc::clone(applier), Arc::clone(applier));
     let (collector, probes, retainer) = (Arc::clone(collector), probes.clone(), Arc::clone(retainer));
     let mut context = quiet_context(core);
     context.policy = Arc::new(move || for_policy.policy());
+    context.retention = Arc::new(move || for_retention.retention().kept());
     context.reload = Some(Arc::new(move || reload_hook(&for_reload)));
     context.tls = tls;
     context.report = Arc::new(move || {

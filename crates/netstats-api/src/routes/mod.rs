@@ -20,6 +20,7 @@ pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod outages;
 pub(crate) mod patterns;
+pub(crate) mod policy;
 pub(crate) mod prom_api;
 pub(crate) mod prometheus;
 pub(crate) mod pull;

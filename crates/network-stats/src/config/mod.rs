@@ -68,6 +68,15 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
+    /// The same for the door.
+    pub(crate) fn kept(&self) -> netstats_api::Kept {
+        let aged = |(probe, age): (&ProbeKind, Option<Duration>)| Some((*probe, age?));
+        netstats_api::Kept {
+            max_bytes: self.max_bytes,
+            raw: ProbeKind::ALL.iter().zip(self.ages).filter_map(aged).collect(),
+        }
+    }
+
     /// How old samples of a kind are when their raw values go; none for never.
     pub(crate) fn age(&self, kind: Kind) -> Option<Duration> {
         let probe = kind.probe()?;
