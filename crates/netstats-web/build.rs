@@ -25,6 +25,7 @@ const INPUTS: &[&str] = &[
     "svelte.config.js",
     "tsconfig.json",
     "vite.config.ts",
+    "worker",
 ];
 
 fn main() {

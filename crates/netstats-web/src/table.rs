@@ -95,6 +95,17 @@ mod tests {
 
     #[cfg(feature = "ui")]
     #[test]
+    fn the_service_worker_is_always_asked_for_anew_and_keeps_all_that_a_page_needs() {
+        let worker = find("/sw.js").expect("a service worker");
+        assert!(!worker.immutable && worker.content_type.starts_with("text/javascript"));
+        let source = std::str::from_utf8(worker.plain.bytes).expect("UTF-8");
+        for asset in ASSETS.iter().filter(|asset| !["/sw.js", "/index.html"].contains(&asset.path)) {
+            assert!(source.contains(&format!("\"{}\"", asset.path)), "{} is not kept", asset.path);
+        }
+    }
+
+    #[cfg(feature = "ui")]
+    #[test]
     fn the_pages_are_those_of_the_interface() {
         let source = include_str!("../ui/src/lib/route.ts");
         let list = source.split("export const PAGES = [").nth(1).and_then(|rest| rest.split(']').next());

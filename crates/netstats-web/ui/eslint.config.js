@@ -14,8 +14,12 @@ export default ts.config(
     languageOptions: { parserOptions: { parser: ts.parser } },
   },
   {
-    files: ['mock/**', 'tests/**', 'scripts/**', '*.config.*'],
+    files: ['mock/**', 'tests/**', 'perf/**', 'scripts/**', '*.config.*'],
     languageOptions: { globals: { ...globals.node, ...globals.browser } },
+  },
+  {
+    files: ['worker/**'],
+    languageOptions: { globals: { ...globals.serviceworker, VERSION: 'readonly', FILES: 'readonly', PAGES: 'readonly' } },
   },
   {
     rules: {
@@ -33,5 +37,5 @@ export default ts.config(
       'svelte/require-each-key': 'error',
     },
   },
-  { files: ['mock/**', 'tests/**', 'scripts/**'], rules: { 'no-console': 'off' } },
+  { files: ['mock/**', 'tests/**', 'perf/**', 'scripts/**'], rules: { 'no-console': 'off' } },
 );

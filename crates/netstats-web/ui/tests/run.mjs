@@ -5,8 +5,10 @@
 // makes it send a packet beyond this machine: the one click that would is watched, and not let through.
 // `--shots DIR` keeps a picture of every page; `--only WORDS` runs only the tests with these words in their names.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -42,11 +44,12 @@ let passed = 0;
 async function on(name, path, options, test, expected = []) {
   if (!name.includes(flags.only)) return;
   // The policy of the page would not let axe in; what the policy allows is tested by every page working under it.
-  const context = await browser.newContext({ viewport: WIDE, ...options });
+  // The service worker has a test of its own.
+  const context = await browser.newContext({ viewport: WIDE, serviceWorkers: 'block', ...options });
   const page = await context.newPage();
   const faults = [];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type()) && !expected.some((words) => words.test(message.text()))) {
+    if (['error', 'warning'].includes(message.type()) && ![...expected, /^Service Worker registration blocked/].some((words) => words.test(message.text()))) {
       faults.push(message.text());
     }
   });
@@ -72,7 +75,6 @@ async function on(name, path, options, test, expected = []) {
 /** WCAG 2.2 A and AA, as far as axe can tell. */
 async function isAccessible(page) {
   // Through the debugger's door, which the content security policy does not guard.
-  const { readFileSync } = await import('node:fs');
   const session = await page.context().newCDPSession(page);
   await session.send('Runtime.evaluate', { expression: readFileSync(axe, 'utf8') });
   const { violations } = await page.evaluate(() =>
@@ -136,6 +138,19 @@ async function onHistory() {
     await page.getByText('paths').or(page.getByText('1 path')).first().waitFor();
   });
 
+  await on('bandwidth: what the line carries, and what that does to round trips', `/destinations/${named('isp-edge').id}?range=24h`, {}, async (page) => {
+    const region = page.getByRole('region', { name: 'Bandwidth', exact: true });
+    await region.locator('canvas').nth(1).waitFor({ timeout: 20_000 });
+    const rows = await get('/api/jobs/line/metrics?destination=isp-edge&metric=bandwidth&start_time=now-24h');
+    const down = rows.map((row) => row.down_mbps).filter((value) => value !== null).sort((a, b) => a - b);
+    const shown = Number.parseFloat(await region.locator('dl > div').filter({ hasText: 'Down' }).locator('dd').first().innerText());
+    const middle = down[Math.floor(down.length / 2)];
+    assert.ok(Math.abs(shown - middle) < 0.05 * middle, `${shown} Mbit/s, of the rows ${middle}`);
+    await region.locator('.grade').first().waitFor();
+    assert.match(await region.locator('.grade').first().innerText(), /^(A\+|A|B)$/);
+    await region.getByRole('row').nth(1).getByText(/\d+ \/ \d+/).waitFor();
+  });
+
   await on('two ranges beside each other, in plain words', `/destinations/${lisbon.id}?range=6h`, {}, async (page) => {
     await canvas(page);
     await page.getByLabel('Compare with').selectOption('week');
@@ -171,6 +186,16 @@ async function onHistory() {
     const { items } = await get('/api/annotations');
     const made = items.find((each) => each.title === title);
     assert.ok(Math.abs(Date.parse(made.start_time) - half) < 3_600_000, `12 hours ago, and it is ${made.start_time}`);
+    await page.getByRole('button', { name: `Remove ${title}` }).click();
+    await page.getByText(title, { exact: true }).waitFor({ state: 'detached' });
+    // Planned work: the account leaves it out.
+    await page.getByRole('button', { name: 'Add annotation' }).click();
+    await dialog.getByLabel('What happened').fill(title);
+    await dialog.getByLabel(/Planned maintenance/).check();
+    await dialog.getByLabel(/^To/).fill(new Date(Date.now() + 3_600_000).toISOString().slice(0, 16));
+    await dialog.getByRole('button', { name: 'Add annotation' }).click();
+    await page.locator('.notes li', { hasText: title }).getByText('Maintenance', { exact: true }).waitFor();
+    assert.equal((await get('/api/maintenance')).items.find((each) => each.title === title)?.destinations[0], 'lisbon');
     await page.getByRole('button', { name: `Remove ${title}` }).click();
     await page.getByText(title, { exact: true }).waitFor({ state: 'detached' });
   });
@@ -262,12 +287,17 @@ async function onHistory() {
     await page.getByLabel('Kind').selectOption('note');
     await page.getByLabel('Words').fill('call the provider');
     await page.getByRole('button', { name: 'Add tile' }).click();
+    await page.getByLabel('Kind').selectOption('table');
+    await page.getByLabel('Tag').last().selectOption('branch');
+    await page.getByRole('button', { name: 'Add tile' }).click();
+    await page.locator('li.table').getByRole('link', { name: 'Branch Berlin' }).waitFor();
+    await page.locator('li.table').dragTo(page.locator('li.note'));
     await page.getByLabel('Kind').selectOption('top');
     await page.getByRole('button', { name: 'Add tile' }).click();
     await page.getByRole('button', { name: 'Move The worst five, 24 h left' }).click();
     await page.reload();
     await page.getByText('call the provider').waitFor();
-    assert.deepEqual(await page.locator('[aria-labelledby="tiles-title"] h3').allInnerTexts(), ['The worst five, 24 h', 'Note']);
+    assert.deepEqual(await page.locator('[aria-labelledby="tiles-title"] h3').allInnerTexts(), ['Table, live, branch', 'The worst five, 24 h', 'Note']);
   });
 
   const { items: jobs } = await get('/api/jobs');
@@ -276,6 +306,7 @@ async function onHistory() {
       'demo-dashboard': '/?group=tag',
       'demo-destination': `/destinations/${cloud.id}?range=7d`,
       'demo-web': `/destinations/${named('shop').id}?range=24h&probe=${jobs.find((job) => job.metrics.includes('http')).id}.http`,
+      'demo-line': `/destinations/${named('isp-edge').id}?range=30d`,
       analytics: '/analytics?range=24h',
       'history-past': `/history?as_of=${asOf(3)}`,
       reports: '/reports',
@@ -290,6 +321,77 @@ async function onHistory() {
     },
   );
   base = fresh;
+}
+
+/** A door to the server that can be shut, as if the server were away. */
+async function door() {
+  const through = new Set();
+  const server = createServer((socket) => {
+    const other = connect(Number(new URL(base).port), 'localhost');
+    for (const each of [socket, other]) {
+      through.add(each);
+      each.on('error', () => each.destroy()).on('close', () => through.delete(each));
+    }
+    socket.pipe(other).pipe(socket);
+  });
+  const open = (port) => new Promise((resolve) => server.listen(port, 'localhost', resolve));
+  await open(0);
+  const { port } = server.address();
+  const shut = () => {
+    server.close();
+    for (const socket of through) socket.destroy();
+  };
+  return { url: `http://localhost:${port}`, shut, open: () => open(port) };
+}
+
+/** Installed, and then without its server: the page opens all the same, and says how old it is. */
+async function onAway(local) {
+  if (!'installed, and the server away'.includes(flags.only)) return;
+  const folder = mkdtempSync(join(tmpdir(), 'network-stats-e2e-'));
+  const front = await door();
+  // A browser with a profile: one without keeps nothing and installs nothing.
+  const context = await chromium.launchPersistentContext(folder, { executablePath, args: QUIET, viewport: WIDE });
+  try {
+    const page = await context.newPage();
+    await page.goto(front.url);
+    await line(page, local.id).waitFor();
+    await until(page, () => navigator.serviceWorker.ready.then(({ active }) => active?.state === 'activated'));
+    await until(page, () => caches.match('/last-known.json').then(Boolean));
+    const session = await context.newCDPSession(page);
+    const { errors } = await session.send('Page.getAppManifest');
+    assert.deepEqual(errors, [], 'the manifest');
+    const { installabilityErrors } = await session.send('Page.getInstallabilityErrors');
+    assert.deepEqual(installabilityErrors, [], 'it can be installed');
+
+    front.shut();
+    const banner = page.getByRole('alert').filter({ hasText: 'The server does not answer since' });
+    await banner.waitFor();
+    // Opened again, and other pages of it: all without the server.
+    await page.reload();
+    await banner.waitFor();
+    await line(page, local.id).waitFor();
+    await page.getByRole('status').filter({ hasText: 'Not live' }).waitFor();
+    await isAccessible(page);
+    if (flags.shots) await page.screenshot({ path: join(flags.shots, 'away.png') });
+    await page.getByRole('link', { name: 'Jobs' }).first().click();
+    await page.getByRole('heading', { name: 'Jobs' }).waitFor();
+    await page.goto(`${front.url}/destinations/${local.id}`);
+    await banner.waitFor();
+    await page.getByRole('button', { name: 'Try again' }).first().waitFor();
+
+    await front.open();
+    await banner.waitFor({ state: 'detached', timeout: 30_000 });
+    await page.getByRole('status').filter({ hasText: 'Live' }).waitFor();
+    await page.locator('canvas').first().waitFor();
+    passed += 1;
+  } catch (error) {
+    console.error('failed: installed, and the server away');
+    throw error;
+  } finally {
+    await context.close();
+    front.shut();
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Last of all: from the first user on, everybody has to log in. */
@@ -407,6 +509,37 @@ try {
     await fetch(`${base}/api/destinations/${name}`, { method: 'DELETE' });
   }, [/422/]);
 
+  await on('each probe has its options, which are at first as the API has them, and its refusals are at the field', '/jobs/new', {}, async (page) => {
+    const name = `e2e-options-${Date.now()}`;
+    await page.getByLabel('Name', { exact: true }).fill(name);
+    await page.getByRole('group', { name: 'And these' }).getByRole('checkbox').first().check();
+    for (const metric of ['Traceroute', 'DNS', 'TCP', 'HTTP', 'Bandwidth']) await page.getByRole('checkbox', { name: new RegExp(`^${metric}`) }).check();
+    await page.getByLabel('Run this job').uncheck();
+    await page.getByText('TCP: how').click();
+    const port = page.locator('details', { hasText: 'TCP: how' }).getByLabel('Port');
+    await port.fill('70000');
+    await page.getByRole('button', { name: 'Add job' }).click();
+    await until(page, () => document.activeElement?.getAttribute('aria-invalid') === 'true');
+    assert.equal(await port.getAttribute('aria-invalid'), 'true');
+    // What has scrolled below the header is no target for the moment, and axe takes it for a small one.
+    await page.evaluate(() => scrollTo(0, 0));
+    await isAccessible(page);
+    await port.fill('443');
+    await page.getByRole('button', { name: 'Add job' }).click();
+    await until(page, () => location.pathname !== '/jobs/new');
+    const made = await get(`/api/jobs/${name}`);
+    const plain = await (await post('/api/jobs', { name: `${name}-plain`, interval: '60s', metrics: ['ping'], destinations: [local.name], enabled: false })).json();
+    assert.deepEqual(made.options, { ...plain.options, tcp: { ...plain.options.tcp, port: 443 } });
+    for (const each of [made, plain]) await fetch(`${base}/api/jobs/${each.id}`, { method: 'DELETE' });
+  }, [/422/]);
+
+  await on('the settings say who may be probed and how long raw values are kept', '/settings', {}, async (page) => {
+    const policy = await get('/api/policy');
+    const targets = page.getByRole('region', { name: 'Who may be probed' });
+    await targets.getByText(`${policy.limits.max_destinations.toLocaleString('en-US')} destinations`).waitFor();
+    await page.getByRole('region', { name: 'How long raw values are kept' }).getByText('for ever').first().waitFor();
+  });
+
   await on('the keyboard leads everywhere', '/', {}, async (page) => {
     await line(page, local.id).waitFor();
     await page.keyboard.press('g');
@@ -455,6 +588,7 @@ try {
       if (name === 'settings') await page.getByText('Head of the hash chain').waitFor();
     },
   );
+  await onAway(local);
   if (demo) await onHistory();
   await onUsers();
   console.log(`${passed} browser tests passed`);

@@ -20,10 +20,12 @@ import type {
   JobInput,
   List,
   LiveTest,
+  Maintenance,
   Me,
   Outage,
   Pair,
   Paths,
+  Policy,
   Role,
   Row,
   Series,
@@ -61,7 +63,7 @@ function sentence(words: string): string {
 }
 
 /** Answered the same at any moment looked at: how the program does, who asks, the log's own list. */
-const TIMELESS = /^\/api\/(health|me|login|logout|setup|users|tokens|events|config)\b/;
+const TIMELESS = /^\/api\/(health|me|login|logout|setup|users|tokens|events|config|policy)\b/;
 
 export interface Answer<T> {
   body: T;
@@ -229,6 +231,9 @@ export const api = {
   annotations: (asked: Asked, signal?: AbortSignal) => read<List<Annotation>>('/api/annotations', askedOf(asked), signal),
   addAnnotation: async (input: AnnotationInput) => (await request<Annotation>('POST', '/api/annotations', input)).body,
   removeAnnotation: async (of: number) => (await request('DELETE', `/api/annotations/${id(of)}`)).body,
+  maintenance: (asked: Asked, signal?: AbortSignal) => read<List<Maintenance>>('/api/maintenance', askedOf(asked), signal),
+  addMaintenance: async (input: AnnotationInput) => (await request<Maintenance>('POST', '/api/maintenance', input)).body,
+  removeMaintenance: async (of: number) => (await request('DELETE', `/api/maintenance/${id(of)}`)).body,
   destinations: async () => (await request<List<Destination>>('GET', '/api/destinations')).body,
   destination: async (of: number | string) => (await request<Destination>('GET', `/api/destinations/${id(of)}`)).body,
   addDestination: async (input: DestinationInput) =>
@@ -263,10 +268,12 @@ export const api = {
   exportRuns: async (of: number, signal?: AbortSignal) =>
     (await request<List<ExportRun>>('GET', `/api/exports/${id(of)}/runs`, undefined, signal)).body,
   addExport: async (input: ExportInput) => (await request<ExportJob>('POST', '/api/exports', input)).body,
+  changeExport: async (of: number, input: Partial<ExportInput>) => (await request<ExportJob>('PATCH', `/api/exports/${id(of)}`, input)).body,
   removeExport: async (of: number) => (await request('DELETE', `/api/exports/${id(of)}`)).body,
   runExport: async (of: number) => (await request('POST', `/api/exports/${id(of)}/run`)).body,
   cancelExport: async (of: number) => (await request('POST', `/api/exports/${id(of)}/cancel`)).body,
   undo: async (position: number) => (await request<{ position: number }>('POST', `/api/undo/${position}`)).body,
+  policy: async (signal?: AbortSignal) => (await request<Policy>('GET', '/api/policy', undefined, signal)).body,
   health: async () => (await request<Health>('GET', '/api/health')).body,
   reloadConfig: async () =>
     (await request<{ position: number; changed: number; warnings: string[] }>('POST', '/api/config/reload')).body,

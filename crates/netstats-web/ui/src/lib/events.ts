@@ -17,7 +17,7 @@ export interface Entry {
 }
 
 export function familyOf(kind: string): Entry['family'] {
-  if (/^(destination|job|config|annotation|maintenance|accounting|user|token|session|access)_/.test(kind)) return 'config';
+  if (/^(destination|job|config|annotation|maintenance|accounting|user|token|session|access|export)_/.test(kind)) return 'config';
   if (/^slots?_/.test(kind)) return 'run';
   return /_(measured|traced|resolved)$/.test(kind) ? 'sample' : 'observer';
 }

@@ -10,6 +10,9 @@ export function ms(value: number): string {
   return value.toFixed(0);
 }
 
+/** Mbit/s, as `ms`: three significant digits. */
+export const rate = ms;
+
 /** A difference, with its sign and two significant digits. */
 export function signed(value: number): string {
   if (Math.abs(value) < 0.000_5) return '0';

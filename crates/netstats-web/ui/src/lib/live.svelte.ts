@@ -3,6 +3,8 @@
 
 import { api, Problem } from './api';
 import { foldSample, isStale, NOTHING } from './fold';
+import { keep, recall } from './last-known';
+import type { Columns } from './series';
 import { Socket, type Link } from './socket';
 import { text } from './text';
 import type { Destination, Health, Job, Latest, Status, Update } from './types';
@@ -13,6 +15,8 @@ export class Item {
   latest = $state.raw<Latest>(NOTHING);
   /** What the latest figures are too old for; set by the clock. */
   stale = $state(false);
+  /** The last hour for a little chart, where it was asked for: what ends at `to`, in seconds. */
+  hour = $state.raw<{ to: number; columns: Columns } | null>(null);
   /** Seconds between samples now; null if no job measures it. */
   interval = $state<number | null>(null);
 
@@ -45,6 +49,14 @@ type Watcher = (updates: Update[]) => void;
 const KINDS = ['sample', 'run', 'config', 'observer'];
 const JOBS_EVERY_MS = 20_000;
 const HEALTH_EVERY_MS = 30_000;
+/** So many destinations of uncertain status are asked about one by one, more by reading everything. */
+const SINGLY = 8;
+const ASK_MS = 200;
+const ASK_ALL_MS = 1_500;
+/** The pause before a first read that failed is tried again. */
+const RETRY_MS = 3_000;
+/** How often what is known is kept for when the server is away: seldom, for it is a megabyte at 1,000 destinations. */
+const KEEP_EVERY_MS = 300_000;
 
 class Live {
   items = $state.raw<Item[]>([]);
@@ -72,10 +84,13 @@ class Live {
   #reading: Promise<void> | null = null;
   #readAgain = false;
   #uncertain = new Set<number>();
+  #settling: ReturnType<typeof setTimeout> | undefined;
   #jobsReadAt = 0;
+  #keptAt = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #past: number | null = null;
-  /** The moment of what is shown. */
-  #shown: number | null = null;
+  /** The moment of what is shown; null is now. */
+  shown = $state<number | null>(null);
 
   byId = $derived.by(() => new Map(this.items.map((item) => [item.id, item])));
 
@@ -98,14 +113,18 @@ class Live {
     const tick = setInterval(() => this.#tick(), 1000);
     const wake = () => {
       if (document.visibilityState === 'visible') {
-        this.#socket?.wake();
-        if (!this.isLoaded) void this.read();
+        this.wake();
+      } else {
+        // It may be the last that is heard of the tab.
+        this.#keep();
       }
     };
     addEventListener('online', wake);
     document.addEventListener('visibilitychange', wake);
     return () => {
       clearInterval(tick);
+      clearTimeout(this.#retry);
+      clearTimeout(this.#settling);
       removeEventListener('online', wake);
       document.removeEventListener('visibilitychange', wake);
       this.#socket?.close();
@@ -124,6 +143,7 @@ class Live {
   /** Tries the lost connection again at once. */
   wake(): void {
     this.#socket?.wake();
+    if (!this.#socket) void this.read();
   }
 
   watch(watcher: Watcher): () => void {
@@ -138,6 +158,7 @@ class Live {
       return this.#reading;
     }
     this.isReading = true;
+    clearTimeout(this.#retry);
     this.#reading = this.#readAll().finally(() => {
       this.#reading = null;
       this.isReading = false;
@@ -155,8 +176,8 @@ class Live {
       const [destinations, jobs] = await Promise.all([api.destinations(), api.jobs()]);
       // The moment was changed meanwhile: the next read, which is due already, tells of that one.
       if (past !== this.#past) return;
-      this.#takeDestinations(destinations.items, past !== null || past !== this.#shown);
-      this.#shown = past;
+      this.#takeDestinations(destinations.items, past !== null || past !== this.shown);
+      this.shown = past;
       this.jobs = jobs.items;
       this.#jobsReadAt = Date.now();
       this.#reckon();
@@ -175,17 +196,40 @@ class Live {
     } catch (error) {
       this.failure = error instanceof Problem ? error : new Problem(0, String(error));
       // Before the first success there is no socket that would come back and ask again.
-      if (!this.#socket) setTimeout(() => void this.read(), 3000);
+      if (this.#socket) return;
+      if (this.failure.status === 0) await this.#recall();
+      if (this.link.state === 'lost') this.link = { ...this.link, retryAt: Date.now() + RETRY_MS };
+      this.#retry = setTimeout(() => void this.read(), RETRY_MS);
     }
   }
 
+  /** The server is away: what was known last is shown, and said to be old. */
+  async #recall(): Promise<void> {
+    const known = this.isLoaded ? null : await recall();
+    if (!known) return;
+    this.#takeDestinations(known.destinations, true);
+    this.jobs = known.jobs;
+    this.link = { state: 'lost', since: known.at, retryAt: Date.now() };
+    this.isLoaded = true;
+  }
+
+  #keep(): void {
+    if (this.#past !== null || !this.isLoaded || this.link.state !== 'live') return;
+    this.#keptAt = Date.now();
+    void keep({ at: this.#keptAt, destinations: this.items.map((item) => ({ ...item.spec, latest: item.latest })), jobs: this.jobs });
+  }
+
   #takeDestinations(list: Destination[], isOther: boolean): void {
-    const items = list.map((destination) => {
+    let isSame = list.length === this.items.length;
+    const items = list.map((destination, i) => {
       const item = this.#byId.get(destination.id);
+      isSame &&= item !== undefined && item === this.items[i] && item.spec.position === destination.position;
       if (!item) return new Item(destination);
       item.take(destination, isOther);
       return item;
     });
+    // Whoever sorts and filters a thousand of them need not do it again for figures alone.
+    if (isSame) return;
     this.#byId = new Map(items.map((item) => [item.id, item]));
     this.items = items;
   }
@@ -228,11 +272,20 @@ class Live {
     if (folded.isUncertain) this.#uncertain.add(item.id);
   }
 
-  /** Asks the server about destinations whose status may have changed: each once, or all at once if there are many. */
+  /** Lets what is uncertain gather for a moment: when a network goes down it is everything. */
   #settle(): void {
+    if (this.#uncertain.size === 0) return;
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined;
+      this.#ask();
+    }, this.#uncertain.size > SINGLY ? ASK_ALL_MS : ASK_MS);
+  }
+
+  /** Asks the server about destinations whose status may have changed: each once, or all at once if there are many. */
+  #ask(): void {
     const ids = [...this.#uncertain];
     this.#uncertain.clear();
-    if (ids.length > 8) {
+    if (ids.length > SINGLY) {
       void this.read();
       return;
     }
@@ -253,6 +306,7 @@ class Live {
     this.now = Date.now();
     if (document.visibilityState === 'hidden' || !this.isLoaded || this.link.state !== 'live') return;
     this.#reckon();
+    if (this.now - this.#keptAt > KEEP_EVERY_MS) this.#keep();
     if (this.now - this.#healthReadAt > HEALTH_EVERY_MS) {
       this.#healthReadAt = this.now;
       api.health().then(
@@ -303,11 +357,14 @@ class Live {
   }
 }
 
+/** Asked for every second, of jobs with a thousand destinations. */
+const idsOf = new WeakMap<Job, ReadonlySet<number>>();
+
 export function membersOf(job: Job, items: readonly Item[]): Item[] {
-  return items.filter(
-    (item) =>
-      job.destination_ids.includes(item.id) || item.spec.tags.some((tag) => job.destination_tags.includes(tag)),
-  );
+  const ids = idsOf.get(job) ?? new Set(job.destination_ids);
+  idsOf.set(job, ids);
+  const tags = job.destination_tags;
+  return items.filter((item) => ids.has(item.id) || (tags.length > 0 && item.spec.tags.some((tag) => tags.includes(tag))));
 }
 
 /** Why a figure is undefined. */

@@ -1,6 +1,7 @@
 // Who looks at the page. While no user is known, whoever is on this machine may do everything, and nobody logs in.
 
 import { api, useSession } from './api';
+import { forget } from './last-known';
 import type { Me } from './types';
 
 class Session {
@@ -12,6 +13,7 @@ class Session {
   take(me: Me): void {
     this.me = me;
     this.isKnown = true;
+    if (this.mustLogIn) void forget();
     useSession(me.csrf, () => this.#lost());
   }
 
@@ -27,6 +29,7 @@ class Session {
 
   async logOut(): Promise<void> {
     await api.logout();
+    await forget();
     location.reload();
   }
 

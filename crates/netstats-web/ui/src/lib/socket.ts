@@ -77,8 +77,11 @@ export class Socket {
     clearTimeout(this.#retry);
     clearTimeout(this.#watch);
     clearTimeout(this.#flush);
-    this.#socket?.close();
+    const socket = this.#socket;
     this.#socket = null;
+    // One that is still being opened may not be closed without a complaint of the browser.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket?.close();
   }
 
   #connect(): void {

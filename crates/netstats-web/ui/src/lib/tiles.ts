@@ -1,6 +1,6 @@
 // The dashboard's own tiles, kept in this browser: which, and in which order.
 
-export const TILE_KINDS = ['chart', 'stat', 'top', 'heatmap', 'note'] as const;
+export const TILE_KINDS = ['chart', 'stat', 'table', 'top', 'heatmap', 'note'] as const;
 export type TileKind = (typeof TILE_KINDS)[number];
 
 export interface Tile {
@@ -10,7 +10,7 @@ export interface Tile {
   destination: number | null;
   /** Of a figure: rtt, loss or jitter; of a list: by what. */
   figure: string;
-  /** Of a note. */
+  /** Of a note; of a table the tag whose destinations it has, none for all. */
   words: string;
 }
 

@@ -371,6 +371,13 @@ export interface Annotation {
   created_at?: string;
 }
 
+/** A planned window: accounts of availability leave it out. */
+export interface Maintenance extends Omit<Annotation, 'tags'> {
+  /** Within the window only in these hours; null for all of it. */
+  weekly: Hours | null;
+  destination_tags: string[];
+}
+
 /** How availability is accounted. */
 export interface Accounting {
   retries: number;
@@ -463,6 +470,13 @@ export interface ExportJob extends ExportInput {
     next_run: string | null;
     last_run: ExportRun | null;
   };
+}
+
+/** What the config file allows, as it counts now. */
+export interface Policy {
+  limits: { min_interval_s: number; max_destinations: number; max_jobs: number; packets_per_s: number; target_packets_per_s: number };
+  targets: { deny: string[]; only: string[]; allow: string[]; local_services: boolean; ports: string[]; deny_ports: string[] };
+  retention: { max_bytes: number | null; raw: Record<string, number | null> };
 }
 
 export type Role = 'viewer' | 'operator' | 'admin';
