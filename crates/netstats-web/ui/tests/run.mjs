@@ -364,7 +364,7 @@ async function onAway(local) {
     assert.deepEqual(installabilityErrors, [], 'it can be installed');
 
     front.shut();
-    const banner = page.getByRole('alert').filter({ hasText: 'The server does not answer since' });
+    const banner = page.getByRole('alert').filter({ hasText: 'Offline since' });
     await banner.waitFor();
     // Opened again, and other pages of it: all without the server.
     await page.reload();

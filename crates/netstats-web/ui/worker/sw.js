@@ -5,6 +5,8 @@
 const CACHE = `page-${VERSION}`;
 /** How long a server may take for the page before the kept one is shown. */
 const PATIENCE_MS = 3_000;
+/** Encodings and origins that an answer may vary by are the same bytes here. */
+const ANYHOW = { ignoreVary: true };
 
 self.addEventListener('install', (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(['/', ...FILES])));
@@ -25,7 +27,7 @@ self.addEventListener('fetch', (event) => {
     if (pathname === '/' || PAGES.includes(pathname.split('/')[1])) event.respondWith(page(request));
   } else if (pathname.startsWith('/assets/')) {
     // A name in there never means other bytes.
-    event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+    event.respondWith(caches.match(pathname, ANYHOW).then((kept) => kept ?? fetch(request)));
   } else if (FILES.includes(pathname)) {
     event.respondWith(fetch(request).catch(() => kept(pathname)));
   }
@@ -45,5 +47,5 @@ async function page(request) {
 }
 
 async function kept(path) {
-  return (await caches.match(path)) ?? Response.error();
+  return (await caches.match(path, ANYHOW)) ?? Response.error();
 }

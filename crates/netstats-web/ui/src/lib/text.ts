@@ -89,8 +89,7 @@ export const text = {
     past: 'Past',
     moreProblems: (n: number) => `and ${many(n, 'other problem', 'other problems')}`,
     seeHealth: 'What to do',
-    banner: (since: string, ago: string, isOnline: boolean) =>
-      `${isOnline ? 'The server does not answer' : 'This device is offline'} since ${since} (${ago}). What you see is the last known state.`,
+    banner: (since: string, ago: string) => `Offline since ${since} (${ago}): the server does not answer. What you see is the last known state.`,
     retry: (seconds: number) => (seconds > 0 ? `Next try in ${seconds} s` : 'Trying…'),
     now: 'Try now',
     failed: 'The server does not answer',
