@@ -222,7 +222,7 @@ async function onHistory() {
 
   await on('an export is made when asked for, and its file is offered', '/reports', {}, async (page) => {
     await page.getByRole('button', { name: 'Add export' }).click();
-    await page.getByLabel('Name').fill('Every morning');
+    await page.getByRole('dialog').getByRole('textbox', { name: 'Name' }).fill('Every morning');
     await page.getByRole('dialog').getByLabel('File', { exact: true }).selectOption('csv');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Every morning').waitFor();

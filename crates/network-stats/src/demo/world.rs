@@ -458,7 +458,7 @@ mod tests {
         assert!(added_ms(NEW_ROUTER - 60) < 60.0, "{}", added_ms(NEW_ROUTER - 60));
 
         let day_before = END.as_secs().div_euclid(86_400) - 2;
-        let moved = |hour| {
+        let moved = |hour: i64| {
             let run = test(Timestamp::from_secs(day_before * 86_400 + hour * 3_600));
             run.down.unwrap().bytes_per_100ms.iter().sum::<u32>()
         };
