@@ -288,7 +288,7 @@ async function onHistory() {
     await page.getByLabel('Words').fill('call the provider');
     await page.getByRole('button', { name: 'Add tile' }).click();
     await page.getByLabel('Kind').selectOption('table');
-    await page.getByLabel('Tag').last().selectOption('branch');
+    await page.locator('form').getByLabel('Tag').selectOption('branch');
     await page.getByRole('button', { name: 'Add tile' }).click();
     await page.locator('li.table').getByRole('link', { name: 'Branch Berlin' }).waitFor();
     await page.locator('li.table').dragTo(page.locator('li.note'));
