@@ -4,7 +4,6 @@ mod dist;
 mod http;
 mod lab;
 mod layout;
-mod macos;
 mod platform;
 mod soak;
 mod step;
@@ -18,7 +17,6 @@ const USAGE: &str = "usage: cargo xtask test [STEP...]     (cargo xtask steps li
        cargo xtask lab COMMAND        a network of known delay, loss and faults (cargo xtask lab help)
        cargo xtask dist KIND          packages: tar, deb, windows, container (cargo xtask dist help)
        cargo xtask windows COMMAND    build for Windows and run it under Wine (cargo xtask windows help)
-       cargo xtask macos check        type-check for macOS, in the same chroot
        cargo xtask soak [--minutes N] the running product under faults: nothing may grow (cargo xtask soak help)\n";
 
 fn main() -> ExitCode {
@@ -29,7 +27,6 @@ fn main() -> ExitCode {
         Some((&"lab", words)) => lab::run(words),
         Some((&"dist", words)) => dist::run(words),
         Some((&"windows", words)) => windows::run(words),
-        Some((&"macos", words)) => macos::run(words),
         Some((&"soak", words)) => soak::run(words),
         Some((&"steps", [])) => {
             steps::STEPS.iter().for_each(|(name, about, _)| step::say(&format!("{name:10} {about}")));

@@ -193,12 +193,6 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Runs a line of shell in the chroot, at the top of the source tree.
-pub(crate) fn in_chroot(line: &str) -> Result<()> {
-    let status = ready()?.inside("/src").arg(line).status()?;
-    if status.success() { Ok(()) } else { bail!("`{line}` failed ({status})") }
-}
-
 /// Builds the product for Windows.
 ///
 /// # Errors

@@ -4,13 +4,13 @@
 //! It says, a line each: `open LAST`, or `refused WHY`; then `ack LAST CHAIN` after every batch; if an append fails
 //! `failed LAST WHY`; at the end, or after a failure, `read COUNT` for what it could read and prove.
 
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Lines, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use netstats_event::{
@@ -108,11 +108,41 @@ fn the_child_appends_and_tells() {
     writeln!(out, "end").unwrap();
 }
 
+/// What a child says, to its end: Wine may keep the socket of a process that was killed.
+pub(crate) struct Ears {
+    socket: TcpStream,
+    child: Arc<Mutex<Child>>,
+}
+
+impl Ears {
+    fn new(socket: &TcpStream, child: &Arc<Mutex<Child>>) -> io::Result<Lines<BufReader<Self>>> {
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        Ok(BufReader::new(Self { socket: socket.try_clone()?, child: child.clone() }).lines())
+    }
+}
+
+impl Read for Ears {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Dead before it was silent: there is nothing more.
+            let is_dead = self.child.lock().unwrap().try_wait()?.is_some();
+            match self.socket.read(bytes) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if is_dead {
+                        return Ok(0);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
 /// The child as its parent sees it. Killed when dropped.
 pub(crate) struct Appender {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     socket: TcpStream,
-    lines: Lines<BufReader<TcpStream>>,
+    lines: Lines<BufReader<Ears>>,
 }
 
 impl Appender {
@@ -135,14 +165,14 @@ impl Appender {
         if let Some(batches) = batches {
             command.env(BATCHES, batches.to_string());
         }
-        let child = command.spawn().unwrap();
+        let child = Arc::new(Mutex::new(command.spawn().unwrap()));
         let (socket, _) = listener.accept().unwrap();
-        let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+        let lines = Ears::new(&socket, &child).unwrap();
         Self { child, socket, lines }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.child.lock().unwrap().id()
     }
 
     /// Lets it begin.
@@ -157,13 +187,14 @@ impl Appender {
     }
 
     /// A reader of its own for another thread: what it says until it ends.
-    pub(crate) fn lines(&self) -> Lines<BufReader<TcpStream>> {
-        BufReader::new(self.socket.try_clone().unwrap()).lines()
+    pub(crate) fn lines(&self) -> Lines<BufReader<Ears>> {
+        Ears::new(&self.socket, &self.child).unwrap()
     }
 
     pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     /// Reads how it found the log: the last position there.
@@ -178,6 +209,7 @@ impl Appender {
             let Self { child, lines, .. } = &mut self;
             scope.spawn(move || {
                 wait(after);
+                let mut child = child.lock().unwrap();
                 child.kill().unwrap();
                 child.wait().unwrap();
             });
@@ -196,7 +228,9 @@ impl Appender {
         std::thread::scope(|scope| {
             let Self { child, lines, .. } = &mut self;
             scope.spawn(move || {
-                if is_done.recv_timeout(at_most) == Err(RecvTimeoutError::Timeout) {
+                let is_late = is_done.recv_timeout(at_most) == Err(RecvTimeoutError::Timeout);
+                let mut child = child.lock().unwrap();
+                if is_late {
                     let _ = child.kill();
                 }
                 child.wait().unwrap();
