@@ -23,6 +23,9 @@ pub struct CollectorConfig {
     pub gateway: Option<fn() -> Option<std::net::IpAddr>>,
     /// Counts what is sent against the rates; none: no limit.
     pub meter: Option<Arc<Meter>>,
+    /// Where bandwidth tests run, which compute and copy, so that they hold up nothing that must be on time; none: with
+    /// everything else.
+    pub bulk: Option<Handle>,
 }
 
 /// Why the collector did not start.

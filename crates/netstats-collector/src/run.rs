@@ -12,6 +12,7 @@ use netstats_event::{
 use netstats_inventory::{Inventory, InventoryHandle, SlotRun};
 use netstats_log::Journal;
 use netstats_probe::{Outcome, Probes, Report, Request};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -111,6 +112,7 @@ pub(crate) struct Loop {
     load: OwnLoad,
     uplink: Arc<Uplink>,
     meter: Option<Arc<Meter>>,
+    bulk: Option<Handle>,
     watch: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -148,6 +150,7 @@ impl Loop {
             routes: Routes::default(),
             uplink,
             meter: config.meter,
+            bulk: config.bulk,
             watch: None,
         })
     }
@@ -303,7 +306,11 @@ impl Loop {
             tracing::debug!(answered = report.outcome.is_answered(), is_uplink_down, "ends");
             Done { report, began, is_uplink_down }
         };
-        let task = self.tasks.spawn(run_it.instrument(span));
+        let run_it = run_it.instrument(span);
+        let task = match &self.bulk {
+            Some(bulk) if key.probe == ProbeKind::Bandwidth => self.tasks.spawn_on(run_it, bulk),
+            _ => self.tasks.spawn(run_it),
+        };
         self.runs.insert(task.id(), run);
         *self.overlap.entry(key).or_insert(0) += 1;
         *self.running.entry(key.probe).or_insert(0) += 1;

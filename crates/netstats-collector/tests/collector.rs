@@ -132,7 +132,7 @@ impl Rig {
     }
 
     fn start_with(&self, probes: Probes, gateway: Option<fn() -> Option<IpAddr>>) -> Collector {
-        let config = CollectorConfig { version: "0.1.0".into(), gateway, meter: None };
+        let config = CollectorConfig { version: "0.1.0".into(), gateway, ..CollectorConfig::default() };
         let (inventory, journal) = (self.inventory.clone(), Arc::clone(&self.journal));
         Collector::start(inventory, journal, probes, config, self.runtime.handle()).unwrap()
     }

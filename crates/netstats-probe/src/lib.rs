@@ -48,6 +48,7 @@ pub use dns::DnsProbe;
 pub use http::HttpProbe;
 pub use icmp::{Burst, BurstResult, IcmpTransport, TransportError};
 pub use ping::PingProbe;
+pub use platform::be_prompt;
 pub use probe::{BoxFuture, Outcome, Probe, Report, Request};
 pub use probes::{Probes, ProbesConfig};
 pub use resolve::{Contact, Guard, Resolved, Resolver};

@@ -42,6 +42,7 @@ struct Shared {
 
 struct InFlight {
     address: IpAddr,
+    payload_bytes: usize,
     state: Mutex<Flight>,
     changed: Notify,
 }
@@ -125,6 +126,7 @@ impl SurgeTransport {
         let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
         let flight = Arc::new(InFlight {
             address: burst.address,
+            payload_bytes: burst.payload_bytes.into(),
             state: Mutex::new(Flight::new(burst.packets)),
             changed: Notify::new(),
         });
@@ -254,7 +256,7 @@ impl Shared {
                 let Some(token) = mark::claimed(payload) else { return };
                 let Some(flight) = self.flight(token) else { return };
                 let mut state = lock(&flight.state);
-                if flight.address == from && self.key.holds(token, flight.address, payload) {
+                if flight.address == from && self.key.holds(token, flight.address, payload, flight.payload_bytes) {
                     state.replied(token.index(), self.nanos(at), false, ttl);
                 } else {
                     state.bad();

@@ -12,7 +12,7 @@ use netstats_api::{
 use netstats_collector::{Collector, CollectorConfig, Meter};
 use netstats_event::{SampleHead, Timestamp, Transport};
 use netstats_inventory::Inventory;
-use netstats_probe::{Contact, Guard, Probes, ProbesConfig, Request};
+use netstats_probe::{Contact, Guard, Probes, ProbesConfig, Request, be_prompt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,6 +30,9 @@ use crate::{exit, listen, logging, platform, supervise};
 
 /// A stop takes at most this long; then the process ends as it is. Nothing acknowledged is lost by that.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
+
+/// Threads that schedule and probe: one more than one, so that a probe that computes does not hold up the schedule.
+const MEASURING_THREADS: usize = 2;
 
 /// Where samples come from.
 pub(crate) enum Served {
@@ -62,10 +65,14 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     lost.record();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
+    let measuring = measuring_runtime()?;
     let for_rates = Arc::clone(&applier);
     let meter = Arc::new(Meter::new(Arc::new(move || for_rates.policy().rates)));
-    let mut collector_config =
-        CollectorConfig { version: env!("CARGO_PKG_VERSION").to_owned(), ..CollectorConfig::default() };
+    let mut collector_config = CollectorConfig {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bulk: Some(runtime.handle().clone()),
+        ..CollectorConfig::default()
+    };
     let probes = match served {
         Served::Real => {
             collector_config.gateway = Some(platform::gateway);
@@ -80,7 +87,7 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
         Arc::clone(&core.journal),
         probes.clone(),
         collector_config,
-        runtime.handle(),
+        measuring.handle(),
     )?;
     let collector = Arc::new(collector);
 
@@ -129,13 +136,21 @@ pub(crate) fn serve(decided: Decided, served: Served) -> Result<()> {
     unrecorded.into_iter().for_each(|events| lost.note(events));
     core.close();
     data.withdraw();
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    measuring.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_timeout(Duration::from_millis(100));
     log.flush();
     drop(overdue);
     if outcome.is_ok() {
         say("stopped");
     }
     outcome
+}
+
+/// Threads of their own for what must happen on time: slots begin when they are due whatever the doors are asked for.
+fn measuring_runtime() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(MEASURING_THREADS).thread_name("measuring").on_thread_start(be_prompt).enable_all();
+    builder.build().context("no threads to measure on")
 }
 
 /// Ends well at a signal, badly when the door ends by itself.

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+pub use linux::be_prompt;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::{
     Datagrams, IS_PLAIN_ICMP, cpu, handshake_rtt, icmp_capability, icmp_transport, interface_index, retransmits,
     trace_tcp, trace_udp,
@@ -28,5 +30,7 @@ pub(crate) use windows::{IS_PLAIN_ICMP, icmp_capability, icmp_transport, interfa
 
 #[cfg(not(target_os = "linux"))]
 mod portable;
+#[cfg(not(target_os = "linux"))]
+pub use portable::be_prompt;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{Datagrams, cpu, handshake_rtt, retransmits, trace_tcp, trace_udp};

@@ -4,6 +4,8 @@
 //!   0        8        16                        n
 //!   | token  | check  | 0x10 0x11 0x12 ...      |
 //! ```
+//! Behind the check each byte is its own place, as far as that fits a byte.
+//!
 //! The token is the burst's number (48 bits, never used again) and the packet's (16 bits). The check is a keyed hash
 //! (SipHash with a key of this process) of token and destination: nobody who has not seen the packet can make one, and
 //! another process's packets fail it. Sixteen bits of ICMP sequence number wrap after seconds; this does not.
@@ -54,25 +56,25 @@ impl Key {
     pub(crate) fn write(&self, token: Token, address: IpAddr, payload: &mut [u8]) {
         payload[..8].copy_from_slice(&token.0.to_be_bytes());
         payload[8..16].copy_from_slice(&self.check(token, address).to_be_bytes());
-        for (byte, value) in payload[MARK_BYTES..].iter_mut().zip((MARK_BYTES as u8..=255).chain(0..=255).cycle()) {
-            *byte = value;
+        for (place, byte) in payload.iter_mut().enumerate().skip(MARK_BYTES) {
+            *byte = place as u8;
         }
     }
 
-    /// True if this payload (or the beginning of it that an ICMP error quotes) is the one written for that packet.
-    pub(crate) fn holds(&self, token: Token, address: IpAddr, payload: &[u8]) -> bool {
+    /// True if this is the payload of `sent_bytes` that was written for that packet, whole.
+    pub(crate) fn holds(&self, token: Token, address: IpAddr, payload: &[u8], sent_bytes: usize) -> bool {
+        let odd = |odd: u8, (place, byte): (usize, &u8)| odd | (byte ^ place as u8);
+        payload.len() == sent_bytes
+            && self.starts(token, address, payload)
+            && payload.iter().enumerate().skip(MARK_BYTES).fold(0, odd) == 0
+    }
+
+    /// True if this begins as the payload of that packet: what a router quotes, for what lies behind the mark may be cut
+    /// or, by some routers, overwritten.
+    pub(crate) fn starts(&self, token: Token, address: IpAddr, payload: &[u8]) -> bool {
         payload.len() >= MARK_BYTES
             && payload[..8] == token.0.to_be_bytes()
             && payload[8..16] == self.check(token, address).to_be_bytes()
-            && payload[MARK_BYTES..].iter().zip((MARK_BYTES as u8..=255).chain(0..=255).cycle()).all(|(a, b)| *a == b)
-    }
-}
-
-impl Key {
-    /// As [`Self::holds`], for the beginning of a payload that a router quotes: what lies behind the mark may be cut
-    /// or, by some routers, overwritten.
-    pub(crate) fn starts(&self, token: Token, address: IpAddr, payload: &[u8]) -> bool {
-        payload.get(..MARK_BYTES).is_some_and(|mark| self.holds(token, address, mark))
     }
 }
 
@@ -94,10 +96,11 @@ mod tests {
         key.write(token, ADDRESS, &mut payload);
         assert_eq!(claimed(&payload), Some(token));
         assert_eq!((token.number(), token.index()), (0x1234_5678_9abc, 999));
-        assert!(key.holds(token, ADDRESS, &payload));
-        assert!(key.holds(token, ADDRESS, &payload[..20]), "an error may quote the beginning only");
-        assert!(!key.holds(token, "127.0.0.2".parse().unwrap(), &payload), "the destination is part of the mark");
-        assert!(!Key::default().holds(token, ADDRESS, &payload), "another process has another key");
+        assert!(key.holds(token, ADDRESS, &payload, 56));
+        assert!(key.starts(token, ADDRESS, &payload[..20]), "an error may quote the beginning only");
+        assert!(!key.holds(token, ADDRESS, &payload[..20], 56) && !key.holds(token, ADDRESS, &payload, 20));
+        assert!(!key.holds(token, "127.0.0.2".parse().unwrap(), &payload, 56), "the destination is part of the mark");
+        assert!(!Key::default().holds(token, ADDRESS, &payload, 56), "another process has another key");
     }
 
     #[test]
@@ -108,7 +111,7 @@ mod tests {
         for at in 0..payload.len() {
             let mut damaged = payload;
             damaged[at] ^= 0x40;
-            assert!(!key.holds(token, ADDRESS, &damaged), "byte {at}");
+            assert!(!key.holds(token, ADDRESS, &damaged, 600), "byte {at}");
         }
         assert_eq!(claimed(&payload[..15]), None);
     }

@@ -6,8 +6,6 @@
 //! the mark in their payload ([`crate::wire::mark`]); stamps of sending by their number, which is the ICMP sequence
 //! number plus an offset.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -19,8 +17,9 @@ use std::time::{Duration, Instant};
 use netstats_event::{FailReason, IcmpError, MplsLabel, SampleFlags, Transport};
 use tokio::sync::oneshot;
 
-use super::permission_advice;
 use super::socket::{Incoming, Notice, Outgoing, ProbeSocket, wait};
+use super::wheel::Wheel;
+use super::{be_prompt, permission_advice};
 use crate::clock::{now, wall_ns};
 use crate::flight::Flight;
 use crate::icmp::is_delay_felt;
@@ -33,6 +32,8 @@ use crate::{BoxFuture, Burst, BurstResult, IcmpTransport, TransportError};
 const TICK: Duration = Duration::from_millis(1);
 /// So many bursts in the air are much.
 const MUCH: usize = 64;
+/// Packets sent before the answers are looked at: a few hundred kilobytes of buffers.
+const AT_ONCE: usize = 1_024;
 /// How long a full send queue is waited for before a packet counts as not sent.
 const SEND_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a socket that cannot be read is left alone.
@@ -86,7 +87,10 @@ impl LinuxTransport {
             is_closed: AtomicBool::new(false),
         });
         let engine = Engine::new(Arc::clone(&shared));
-        std::thread::Builder::new().name("icmp".to_owned()).spawn(move || engine.run())?;
+        std::thread::Builder::new().name("icmp".to_owned()).spawn(move || {
+            be_prompt();
+            engine.run();
+        })?;
         Ok(Self { shared })
     }
 }
@@ -185,7 +189,9 @@ struct Engine {
     next_generation: u64,
     in_air: usize,
     /// When each burst wants to be looked at.
-    heap: BinaryHeap<Reverse<(Instant, u64)>>,
+    wheel: Wheel<u64>,
+    /// Those that are being looked at, kept for its memory.
+    due: Vec<u64>,
     settled: Vec<u64>,
     steps: u64,
     wall_offset: Option<(Instant, i64)>,
@@ -201,7 +207,8 @@ impl Engine {
             free: Vec::new(),
             next_generation: 1,
             in_air: 0,
-            heap: BinaryHeap::new(),
+            wheel: Wheel::new(now()),
+            due: Vec::new(),
             settled: Vec::new(),
             steps: 0,
             wall_offset: None,
@@ -218,7 +225,10 @@ impl Engine {
             }
             self.advance();
             for channel in 0..self.channels.len() {
-                self.flush(channel);
+                // An engine that was kept waiting has much to send, and must not let the answers to it overflow.
+                while self.flush(channel) {
+                    self.receive(channel);
+                }
                 self.receive(channel);
             }
             self.land();
@@ -279,7 +289,7 @@ impl Engine {
         };
         self.slots[slot as usize] = Some(Box::new(air));
         self.in_air += 1;
-        self.heap.push(Reverse((at, number)));
+        self.wheel.push(at, number);
     }
 
     fn open(&self, is_v6: bool, dont_fragment: bool, index: usize) -> Result<Channel, TransportError> {
@@ -300,25 +310,15 @@ impl Engine {
                 },
             }
         })?;
-        Ok(Channel {
-            socket,
-            bytes: Vec::new(),
-            queue: Vec::new(),
-            senders: vec![NOBODY; 1 << 16],
-            sequence: 0,
-            number_offset: 0,
-            paused_until: None,
-        })
+        Ok(Channel::over(socket))
     }
 
     /// Queues the packets that are due and ends the bursts whose time is over.
     fn advance(&mut self) {
         let at = now();
-        while let Some(Reverse((due, number))) = self.heap.peek().copied() {
-            if due > at {
-                break;
-            }
-            self.heap.pop();
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.take(at, &mut due);
+        for number in due.drain(..) {
             let Some(air) = air(&mut self.slots, number) else { continue };
             if air.answer.is_closed() || air.reached.is_some_and(|reached| reached <= at) {
                 self.settled.push(number);
@@ -354,16 +354,17 @@ impl Engine {
                 }
                 air.reached.map_or(last, |reached| reached.min(last))
             };
-            self.heap.push(Reverse((wake, number)));
+            self.wheel.push(wake, number);
         }
+        self.due = due;
     }
 
-    /// Hands a channel's queue to the system.
-    fn flush(&mut self, index: usize) {
-        let Some(channel) = &mut self.channels[index] else { return };
+    /// Hands a channel's queue to the system, [`AT_ONCE`] packets at most. True if more are to follow at once.
+    fn flush(&mut self, index: usize) -> bool {
+        let Some(channel) = &mut self.channels[index] else { return false };
         let mut done = 0;
         let mut has_failed = false;
-        while done < channel.queue.len() {
+        while done < channel.queue.len().min(AT_ONCE) {
             channel.mark_before(&mut self.slots, done);
             let outgoing: Vec<Outgoing> = channel.queue[done..].iter().take(64).map(|queued| queued.out).collect();
             if channel.socket.transport == Transport::IcmpDatagram {
@@ -398,6 +399,7 @@ impl Engine {
         } else if has_failed {
             channel.restart_numbers(0);
         }
+        !has_failed && !channel.queue.is_empty()
     }
 
     /// Takes in what has come: replies first, then stamps, so that a reply is never without its stamp of sending.
@@ -413,7 +415,7 @@ impl Engine {
         let mut intake = Intake {
             key: &self.key,
             slots: &mut self.slots,
-            heap: &mut self.heap,
+            wheel: &mut self.wheel,
             settled: &mut self.settled,
             senders: &channel.senders,
             is_raw,
@@ -479,7 +481,6 @@ impl Engine {
     fn rest(&mut self, begin: Instant) {
         let has_queue = self.channels.iter().flatten().any(|channel| !channel.queue.is_empty());
         let at = now();
-        let due = self.heap.peek().map(|Reverse((due, _))| *due);
         if self.in_air > MUCH || has_queue {
             let until = begin + TICK;
             return wait(&[], until.saturating_duration_since(at));
@@ -492,7 +493,7 @@ impl Engine {
                 let awake = |channel: &&Channel| channel.paused_until.is_none_or(|until| until <= at);
                 fds.extend(self.channels.iter().flatten().filter(awake).map(|channel| channel.socket.fd()));
             }
-            let at_most = due.map_or(Duration::from_secs(3_600), |due| due.saturating_duration_since(at));
+            let at_most = self.wheel.next().map_or(Duration::from_secs(3_600), |due| due.saturating_duration_since(at));
             wait(&fds, at_most);
             let _: io::Result<usize> = (&self.shared.bell).read(&mut [0; 8]);
         }
@@ -510,6 +511,18 @@ fn air(slots: &mut [Option<Box<Air>>], number: u64) -> Option<&mut Air> {
 }
 
 impl Channel {
+    fn over(socket: ProbeSocket) -> Self {
+        Self {
+            socket,
+            bytes: Vec::new(),
+            queue: Vec::new(),
+            senders: vec![NOBODY; 1 << 16],
+            sequence: 0,
+            number_offset: 0,
+            paused_until: None,
+        }
+    }
+
     fn enqueue(&mut self, key: &Key, air: &Air, at: Instant) {
         let burst = &air.burst;
         let token = Token::new(air.number, air.next);
@@ -565,7 +578,7 @@ impl Channel {
 struct Intake<'a> {
     key: &'a Key,
     slots: &'a mut Vec<Option<Box<Air>>>,
-    heap: &'a mut BinaryHeap<Reverse<(Instant, u64)>>,
+    wheel: &'a mut Wheel<u64>,
     settled: &'a mut Vec<u64>,
     senders: &'a [Token],
     is_raw: bool,
@@ -612,12 +625,15 @@ impl Intake<'_> {
     fn reply(&mut self, sequence: u16, payload: &[u8], incoming: &Incoming<'_>, at: i64, is_kernel: bool) {
         let claimed = mark::claimed(payload).unwrap_or(NOBODY);
         let Some(air) = air(self.slots, claimed.number()) else { return self.bad(sequence, incoming.from) };
-        // Behind the mark, a trace's packets are balanced, each in its own way.
         let is_trace = !air.burst.ttls.is_empty();
+        let sent_bytes = usize::from(air.burst.payload_bytes.max(MIN_PAYLOAD_BYTES));
+        // Of one that is larger than our buffer the beginning must do.
+        let sent_bytes = if incoming.is_cut { sent_bytes.min(payload.len()) } else { sent_bytes };
+        // Behind the mark, a trace's packets are balanced, each in its own way.
         let is_whole = if is_trace {
-            self.key.starts(claimed, air.burst.address, payload)
+            payload.len() == sent_bytes && self.key.starts(claimed, air.burst.address, payload)
         } else {
-            self.key.holds(claimed, air.burst.address, payload)
+            self.key.holds(claimed, air.burst.address, payload, sent_bytes)
         };
         if !is_whole {
             return self.bad(sequence, incoming.from);
@@ -639,7 +655,7 @@ impl Intake<'_> {
             let span = Duration::from_nanos(air.flight.longest().and_then(|ns| ns.try_into().ok()).unwrap_or(0));
             let reached = now() + span + REACHED_MARGIN;
             air.reached = Some(reached);
-            self.heap.push(Reverse((reached, air.number)));
+            self.wheel.push(reached, air.number);
         }
     }
 
@@ -696,5 +712,222 @@ impl Intake<'_> {
                 self.error(sequence, payload, destination, error, Vec::new(), at, is_kernel);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
+    const ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const ID: u16 = 7;
+    const MS: i64 = 1_000_000;
+
+    /// What happens to a reply on the way.
+    type Change = fn(Vec<u8>) -> Vec<u8>;
+
+    /// A burst in the air whose packets were made and marked as sent, but lie here: the socket is a stand-in that any
+    /// user may open.
+    struct Rig {
+        engine: Engine,
+        answer: oneshot::Receiver<Answer>,
+        packets: Vec<Vec<u8>>,
+        sent_at: i64,
+    }
+
+    impl Rig {
+        fn new(packets: u16) -> Self {
+            let shared = Arc::new(Shared {
+                inbox: Mutex::default(),
+                trouble: Mutex::default(),
+                bell: bell().unwrap(),
+                is_asleep: AtomicBool::new(false),
+                is_closed: AtomicBool::new(false),
+            });
+            let mut engine = Engine::new(shared);
+            let mut socket = ProbeSocket::udp(false, 4).unwrap();
+            socket.id = ID;
+            engine.channels[0] = Some(Channel::over(socket));
+            let timeout = Duration::from_secs(1);
+            let burst = Burst { packets, spacing: Duration::ZERO, timeout, ..Burst::to(TARGET) };
+            let (sender, answer) = oneshot::channel();
+            engine.admit(burst, sender, now());
+            engine.advance();
+            let sent_at = wall_ns();
+            let channel = engine.channels[0].as_mut().unwrap();
+            channel.mark_before(&mut engine.slots, 0);
+            let bytes = |queued: &Queued| channel.bytes[queued.out.start..queued.out.end].to_vec();
+            let made = channel.queue.iter().map(bytes).collect();
+            channel.queue.clear();
+            Self { engine, answer, packets: made, sent_at }
+        }
+
+        /// A message arrives, with an IP header in front of it, so many milliseconds after the sending.
+        fn hear(&mut self, message: &[u8], from: IpAddr, after_ms: i64, is_cut: bool) {
+            let Engine { key, slots, wheel, settled, channels, .. } = &mut self.engine;
+            let senders = &channels[0].as_ref().unwrap().senders;
+            let mut intake = Intake { key, slots, wheel, settled, senders, is_raw: true, is_v6: false, id: ID };
+            let mut bytes = vec![0; 20];
+            bytes[0] = 0x45;
+            bytes.extend(message);
+            let stamp = Some(self.sent_at + after_ms * MS);
+            intake.message(&Incoming { bytes: &bytes, from, stamp, ttl: Some(61), is_cut });
+        }
+
+        /// The target's true answer to a packet.
+        fn reply(&self, index: usize) -> Vec<u8> {
+            let mut reply = self.packets[index].clone();
+            reply[0] = 0;
+            icmp::seal(&mut reply);
+            reply
+        }
+
+        /// What the burst comes to, its time being over.
+        fn end(mut self) -> BurstResult {
+            let open: Vec<u64> = self.engine.slots.iter().flatten().map(|air| air.number).collect();
+            self.engine.settled.extend(open);
+            self.engine.land();
+            self.answer.try_recv().expect("an answer").expect("a result")
+        }
+    }
+
+    /// A router's error about a packet, quoting so much of it.
+    fn error_about(packet: &[u8], to: IpAddr, quoted_bytes: usize) -> Vec<u8> {
+        let mut error = vec![11, 0, 0, 0, 0, 0, 0, 0, 0x45];
+        error.resize(8 + 20, 0);
+        error[8 + 9] = 1;
+        let IpAddr::V4(to) = to else { panic!("IPv4") };
+        error[8 + 16..].copy_from_slice(&to.octets());
+        error.extend(&packet[..quoted_bytes]);
+        icmp::seal(&mut error);
+        error
+    }
+
+    #[test]
+    fn true_replies_are_samples_and_a_second_one_is_a_duplicate() {
+        let mut rig = Rig::new(3);
+        for (index, after_ms) in [(0, 5), (2, 7), (1, 9), (1, 11)] {
+            let reply = rig.reply(index);
+            rig.hear(&reply, TARGET, after_ms, false);
+        }
+        let result = rig.end();
+        for (echo, after_ms) in result.echoes.iter().zip([5, 9, 7]) {
+            let micros = echo.rtt().expect("a round trip").as_micros();
+            assert!((1..=after_ms * 1_000).contains(&micros), "{result:?}");
+        }
+        assert_eq!((result.duplicates, result.reordered, result.bad_replies, result.ttl), (1, 1, 0, Some(61)));
+    }
+
+    #[test]
+    fn a_late_reply_is_no_sample_and_no_loss() {
+        let mut rig = Rig::new(2);
+        let reply = rig.reply(0);
+        rig.hear(&reply, TARGET, 60_000, false);
+        let result = rig.end();
+        assert!(matches!(result.echoes[..], [netstats_event::Echo::Late(_), netstats_event::Echo::Lost]), "{result:?}");
+    }
+
+    #[test]
+    fn what_is_not_the_very_packet_that_was_sent_is_counted_and_never_a_sample() {
+        let sealed = |mut message: Vec<u8>| {
+            icmp::seal(&mut message);
+            message
+        };
+        let with = |mut message: Vec<u8>, at: usize| {
+            message[at] ^= 1;
+            message
+        };
+        let cases: [(&str, Change); 5] = [
+            ("a forged number", |reply| reply),
+            ("a forged check", |reply| reply),
+            ("another filling", |reply| reply),
+            ("cut on the way", |mut reply| {
+                reply.truncate(8 + 20);
+                reply
+            }),
+            ("longer than what was sent", |mut reply| {
+                let from = reply.len() - 8;
+                reply.extend((from..from + 100).map(|place| place as u8));
+                reply
+            }),
+        ];
+        for ((what, change), damaged) in cases.into_iter().zip([Some(8), Some(16), Some(40), None, None]) {
+            let mut rig = Rig::new(1);
+            let reply = change(rig.reply(0));
+            let reply = sealed(damaged.map_or_else(|| reply.clone(), |at| with(reply.clone(), at)));
+            rig.hear(&reply, TARGET, 5, false);
+            let result = rig.end();
+            assert_eq!((result.bad_replies, &result.echoes[..]), (1, &[netstats_event::Echo::Lost][..]), "{what}");
+        }
+        // Damaged on the way, with the checksum that it had.
+        let mut rig = Rig::new(1);
+        let damaged = with(rig.reply(0), 50);
+        rig.hear(&damaged, TARGET, 5, false);
+        // The right one, from a wrong place.
+        let reply = rig.reply(0);
+        rig.hear(&reply, ROUTER, 6, false);
+        // So large that it does not fit our buffer.
+        let mut oversized = rig.reply(0);
+        oversized.resize(2_028, 0xff);
+        rig.hear(&oversized, TARGET, 7, true);
+        let result = rig.end();
+        assert_eq!((result.bad_replies, &result.echoes[..]), (3, &[netstats_event::Echo::Lost][..]));
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_not_even_counted() {
+        let mut rig = Rig::new(1);
+        let mut other_program = rig.reply(0);
+        other_program[5] ^= 1;
+        icmp::seal(&mut other_program);
+        let old = Rig::new(1).reply(0);
+        let request = rig.packets[0].clone();
+        for (message, from) in [(&other_program, TARGET), (&old, ROUTER), (&request, TARGET), (&vec![0; 5], TARGET)] {
+            rig.hear(message, from, 5, false);
+        }
+        let result = rig.end();
+        assert_eq!((result.bad_replies, &result.echoes[..]), (0, &[netstats_event::Echo::Lost][..]));
+    }
+
+    #[test]
+    fn a_router_is_believed_only_about_a_packet_of_ours() {
+        let mut rig = Rig::new(4);
+        let quoted = |rig: &Rig, index: usize, to: IpAddr, bytes: usize| error_about(&rig.packets[index], to, bytes);
+        let whole = quoted(&rig, 0, TARGET, 64);
+        rig.hear(&whole, ROUTER, 5, false);
+        // As much as RFC 792 asks for: the sequence number must do.
+        let short = quoted(&rig, 1, TARGET, 8);
+        rig.hear(&short, ROUTER, 5, false);
+        let elsewhere = quoted(&rig, 2, ROUTER, 64);
+        rig.hear(&elsewhere, ROUTER, 5, false);
+        rig.packets[3][20] ^= 1;
+        let forged = quoted(&rig, 3, TARGET, 64);
+        rig.hear(&forged, ROUTER, 5, false);
+        let result = rig.end();
+        let error = netstats_event::Echo::Error(IcmpError { icmp_type: 11, icmp_code: 0, from: Some(ROUTER) });
+        let lost = netstats_event::Echo::Lost;
+        assert_eq!(result.echoes, [error, error, lost, lost]);
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "dup2, to take a socket away under the engine")]
+    fn a_socket_that_fails_is_left_alone_for_a_while_and_its_trouble_is_told() {
+        let mut rig = Rig::new(1);
+        let fd = rig.engine.channels[0].as_ref().unwrap().socket.fd();
+        let nothing = File::open("/dev/null").unwrap();
+        // SAFETY: both descriptors are open, and the socket that the first one was is used by nobody else.
+        assert!(unsafe { libc::dup2(nothing.as_raw_fd(), fd) } >= 0);
+        let transport = LinuxTransport { shared: Arc::clone(&rig.engine.shared) };
+        assert_eq!(transport.trouble(), None);
+        rig.engine.receive(0);
+        let until = rig.engine.channels[0].as_ref().unwrap().paused_until.expect("a pause");
+        assert!(until > now());
+        let told = transport.trouble().expect("a trouble");
+        assert!(told.contains("cannot be read"), "{told}");
+        // Not read again before the pause is over, and not polled: a lasting error spins no processor.
+        *lock(&rig.engine.shared.trouble) = None;
+        rig.engine.receive(0);
+        assert_eq!(transport.trouble(), None);
     }
 }

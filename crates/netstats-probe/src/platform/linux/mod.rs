@@ -5,11 +5,14 @@ mod engine;
 mod socket;
 mod tcp;
 mod trace;
+mod turns;
 mod udp;
+mod wheel;
 
 pub(crate) use cpu::cpu;
 pub(crate) use tcp::{handshake_rtt, retransmits};
 pub(crate) use trace::{trace_tcp, trace_udp};
+pub use turns::be_prompt;
 pub(crate) use udp::Datagrams;
 
 use std::io;
