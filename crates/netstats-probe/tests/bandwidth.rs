@@ -159,5 +159,7 @@ async fn an_ndt7_server_is_measured_both_ways() {
     let sample = measured(address, TOKEN, options).await;
     assert_eq!(sample.failure, None);
     assert!((500_000.0..5_500_000.0).contains(&rate(&sample.down.unwrap())), "5 MB/s at most");
-    assert!(rate(&sample.up.unwrap()) > 500_000.0);
+    let up = sample.up.unwrap();
+    assert!(rate(&up) > 500_000.0);
+    assert_eq!(up.retransmits.is_some(), cfg!(target_os = "linux"), "Linux tells what was sent again");
 }

@@ -10,6 +10,7 @@ use netstats_event::{
     ClockSource, DnsFailure, DnsOptions, DnsOutcome, DnsTransport, FailReason, NameResolved, ProbeOptions,
 };
 use netstats_probe::{DnsProbe, Outcome, Probe, Request, Resolver, Tls};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -192,6 +193,61 @@ async fn a_closed_port_refuses_and_tcp_works_alone() {
     let sample = look_up(server, "www.example", tcp).await;
     assert!(matches!(&sample.outcome, DnsOutcome::Response { answers, .. } if answers.len() == 1), "{sample:?}");
     assert_eq!(sample.transport, "tcp");
+}
+
+/// A listener that shakes hands with a certificate that nobody knows.
+async fn with_unknown_certificate() -> SocketAddr {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    address
+}
+
+/// A listener that knows no TLS at all.
+async fn without_tls() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"220 good day\r\n").await;
+            let _ = stream.read(&mut [0; 2_048]).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_channel_that_is_not_secure_is_named() {
+    for server in [with_unknown_certificate().await, without_tls().await] {
+        for transport in [DnsTransport::Tls, DnsTransport::Https] {
+            let options = DnsOptions { transport, timeout_ms: 5_000, ..DnsOptions::default() };
+            let sample = look_up(server, "www.example", options).await;
+            assert_eq!(sample.outcome, DnsOutcome::Failure(DnsFailure::Secure), "{transport:?}");
+            assert!(!sample.is_expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_an_address_is_no_failure_of_the_name() {
+    let dns = DnsOptions { server: Some("no-such-host.invalid".into()), ..quick() };
+    let options = Arc::new(ProbeOptions { dns, ..ProbeOptions::default() });
+    let probe = DnsProbe::new(Arc::new(Resolver::system()), Tls::default());
+    let report = probe.run(&Request { options, ..Request::to("destination.example") }).await;
+    assert!(matches!(report.outcome, Outcome::Failed { reason: FailReason::NameNotResolved, .. }), "{report:?}");
 }
 
 #[tokio::test]

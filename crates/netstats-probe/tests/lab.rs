@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "SKIP lines are for the test runner")]
 #![expect(clippy::disallowed_methods, reason = "tests wait for conditions with a bound")]
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netstats_event::{
-    BandwidthDirection, BandwidthOptions, ClockSource, DnsOptions, DnsOutcome, Echo, FailReason, HopAnswer,
-    HttpOptions, HttpOutcome, PingMeasured, PingOptions, ProbeKind, ProbeOptions, RouteTraced, TcpOptions, TcpOutcome,
-    TracerouteOptions, TracerouteProtocol,
+    BandwidthDirection, BandwidthEngine, BandwidthOptions, ClockSource, DnsFailure, DnsOptions, DnsOutcome,
+    DnsTransport, Echo, FailReason, HopAnswer, HttpOptions, HttpOutcome, PingMeasured, PingOptions, ProbeKind,
+    ProbeOptions, RouteTraced, TcpOptions, TcpOutcome, TracerouteOptions, TracerouteProtocol,
 };
 use netstats_probe::{Outcome, Probes, ProbesConfig, Report, Request, Responder, ResponderConfig};
 
@@ -75,6 +76,17 @@ impl Lab {
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Makes a router keep some of what it sends to itself.
+    fn silence(&self, node: &str, rule: &str) {
+        let table = format!("table inet quiet {{ chain out {{ type filter hook output priority 0; {rule}; }}; }}");
+        self.inside(node, &["nft", &table]);
+    }
+
+    /// The end of [`Self::silence`].
+    fn speak(&self, node: &str) {
+        self.inside(node, &["nft", "delete", "table", "inet", "quiet"]);
+    }
+
     async fn run(&self, kind: ProbeKind, host: &str, options: ProbeOptions) -> Report {
         let request = Request { options: Arc::new(options), ..Request::to(host) };
         self.probes.get(kind).unwrap().run(&request).await
@@ -107,12 +119,16 @@ fn long() -> u16 {
     std::env::var("NETSTATS_LONG").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
+/// Who answered.
+fn from(answer: &HopAnswer) -> Option<IpAddr> {
+    match answer {
+        HopAnswer::Answer { from, .. } => Some(*from),
+        HopAnswer::Silent | HopAnswer::NotSent(_) => None,
+    }
+}
+
 /// Who answered at each hop; nobody: silent.
 fn hops(route: &RouteTraced) -> Vec<Option<IpAddr>> {
-    let from = |answer: &HopAnswer| match answer {
-        HopAnswer::Answer { from, .. } => Some(*from),
-        _ => None,
-    };
     route.hops.iter().map(|hop| hop.answers.iter().find_map(from)).collect()
 }
 
@@ -198,10 +214,24 @@ async fn icmp_errors_name_who_sent_them() {
             }
         }
     }
+    // RFC 4443: 1/0 is no route, 1/1 prohibited, 3/0 the hop limit.
+    for (host, icmp_type, icmp_code) in
+        [("2001:2:0:200::1", 1, 0), ("2001:2:0:201::1", 1, 1), ("2001:2:0:203::1", 3, 0)]
+    {
+        let sample = lab.ping(host, quick(2)).await;
+        for echo in &sample.echoes {
+            let Echo::Error(error) = echo else { panic!("{host}: {sample:?}") };
+            assert_eq!((error.icmp_type, error.icmp_code), (icmp_type, icmp_code), "{host}");
+            let mut routers = ROUTERS_V6[1..].iter().chain([&CIRCLING_V6]);
+            assert!(routers.any(|router| error.from == router.parse().ok()), "{host}: {error:?}");
+        }
+    }
     let circle = lab.ping("198.18.203.1", quick(2)).await;
     assert!(circle.echoes.iter().all(|echo| matches!(echo, Echo::Error(error) if error.icmp_type == 11)), "{circle:?}");
-    let swallowed = lab.ping("198.18.202.1", PingOptions { timeout_ms: 200, ..quick(2) }).await;
-    assert_eq!(swallowed.echoes, [Echo::Lost, Echo::Lost]);
+    for host in ["198.18.202.1", "2001:2:0:202::1"] {
+        let swallowed = lab.ping(host, PingOptions { timeout_ms: 200, ..quick(2) }).await;
+        assert_eq!(swallowed.echoes, [Echo::Lost, Echo::Lost]);
+    }
 }
 
 #[tokio::test]
@@ -230,38 +260,67 @@ async fn the_hops_are_those_of_the_lab_whatever_is_sent() {
             assert!(route.duration_us < 1_000_000, "{protocol:?} took {} us", route.duration_us);
         }
     }
-    let v6 = path(&["2001:2:0:0::2", "2001:2:0:1::2", "2001:2:0:2::2", "2001:2:0:100::5"]);
-    let route = lab.trace("2001:2:0:100::5", TracerouteProtocol::Icmp).await;
-    assert_eq!((hops(&route), route.reached), (v6, true));
+}
+
+/// The routers as IPv6 sees them.
+const ROUTERS_V6: [&str; 3] = ["2001:2:0:0::2", "2001:2:0:1::2", "2001:2:0:2::2"];
+/// The second one about what comes back to it: of IPv6, errors come from where the packet came in.
+const CIRCLING_V6: &str = "2001:2:0:2::1";
+
+#[tokio::test]
+async fn the_hops_are_those_of_the_lab_over_ipv6_too() {
+    let Some(lab) = lab() else { return };
+    for protocol in PROTOCOLS {
+        for delay in ["", "delay_us=20000"] {
+            lab.link(delay);
+            let route = lab.trace("2001:2:0:101::5", protocol).await;
+            let wired = path(&[&ROUTERS_V6[..], &["2001:2:0:101::5"]].concat());
+            assert_eq!((hops(&route), route.reached), (wired, true), "{protocol:?}");
+            assert!(route.duration_us < 1_000_000, "{protocol:?} took {} us", route.duration_us);
+        }
+    }
+    lab.link("");
+    lab.silence("r2", "icmpv6 type time-exceeded drop");
+    for protocol in PROTOCOLS {
+        let route = lab.trace("2001:2:0:101::5", protocol).await;
+        let wired = path(&[ROUTERS_V6[0], "*", ROUTERS_V6[2], "2001:2:0:101::5"]);
+        assert_eq!((hops(&route), route.reached), (wired, true), "{protocol:?}");
+    }
+    lab.speak("r2");
+    for protocol in PROTOCOLS {
+        let circle = lab.trace("2001:2:0:203::1", protocol).await;
+        assert!(!circle.reached && circle.hops.len() == 30, "{protocol:?}: {circle:?}");
+        assert_eq!(hops(&circle)[..4], path(&[&ROUTERS_V6[..], &[CIRCLING_V6]].concat())[..], "{protocol:?}");
+        let nowhere = lab.trace("2001:2:0:200::1", protocol).await;
+        assert_eq!((hops(&nowhere), nowhere.reached), (path(&ROUTERS_V6), false), "{protocol:?}");
+    }
+    let seconds = [path(&ROUTERS_V6[1..2])[0], path(&["2001:2:0:11::2"])[0]];
+    for last in 1..=10 {
+        let route = lab.trace(&format!("2001:2:0:204::{last}"), TracerouteProtocol::Udp).await;
+        assert!(route.reached && route.hops.len() == 4, "{route:?}");
+        let from: BTreeSet<IpAddr> = route.hops[1].answers.iter().filter_map(from).collect();
+        assert!(from.len() == 1 && seconds.contains(&from.first().copied()), "one path of two: {route:?}");
+    }
 }
 
 #[tokio::test]
 async fn silent_slow_and_circling_routers_are_what_they_are() {
     let Some(lab) = lab() else { return };
-    let table = ["nft", "add", "table", "ip", "quiet"];
-    let chain = ["nft", "add", "chain", "ip", "quiet", "out", "{ type filter hook output priority 0; }"];
-    let silence = ["nft", "add", "rule", "ip", "quiet", "out", "icmp", "type", "time-exceeded", "drop"];
-    for words in [&table[..], &chain, &silence] {
-        lab.inside("r2", words);
-    }
+    lab.silence("r2", "icmp type time-exceeded drop");
     for protocol in PROTOCOLS {
         let route = lab.trace("198.19.0.5", protocol).await;
         let wired = path(&["198.18.0.2", "*", "198.18.2.2", "198.19.0.5"]);
         assert_eq!((hops(&route), route.reached), (wired, true), "{protocol:?}");
         assert!(route.duration_us < 1_000_000, "{protocol:?}");
     }
-    lab.inside("r2", &["nft", "delete", "table", "ip", "quiet"]);
+    lab.speak("r2");
 
-    let rate = ["nft", "add", "rule", "ip", "quiet", "out", "icmp", "type", "time-exceeded"];
-    let limited = [&rate[..], &["limit", "rate", "over", "1/second", "burst", "1", "packets", "drop"]].concat();
-    for words in [&table[..], &chain, &limited] {
-        lab.inside("r2", words);
-    }
+    lab.silence("r2", "icmp type time-exceeded limit rate over 1/second burst 1 packets drop");
     let route = lab.trace("198.19.0.5", TracerouteProtocol::Icmp).await;
     assert!(route.reached && route.hops.len() == 4);
     assert!(route.hops[1].answers.contains(&HopAnswer::Silent), "{route:?}");
     assert!(route.hops[3].answers.iter().all(|answer| matches!(answer, HopAnswer::Answer { .. })), "{route:?}");
-    lab.inside("r2", &["nft", "delete", "table", "ip", "quiet"]);
+    lab.speak("r2");
 
     let circle = lab.trace("198.18.203.1", TracerouteProtocol::Icmp).await;
     assert!(!circle.reached && circle.hops.len() == 30, "{circle:?}");
@@ -284,10 +343,6 @@ async fn a_trace_keeps_to_one_of_two_paths() {
             let route = lab.trace(&format!("198.18.204.{last}"), protocol).await;
             assert!(route.reached);
             let answers = &route.hops[1].answers;
-            let from = |answer: &HopAnswer| match answer {
-                HopAnswer::Answer { from, .. } => Some(*from),
-                _ => None,
-            };
             let first = from(&answers[0]);
             assert!(second.contains(&first), "{route:?}");
             assert!(answers.iter().all(|answer| from(answer) == first), "{protocol:?} joins two paths: {route:?}");
@@ -382,7 +437,7 @@ async fn lookups_are_timed_to_the_link() {
         let report = lab.run(ProbeKind::Dns, "x", dns(name, server)).await;
         let Outcome::Dns(sample) = report.outcome else { panic!("{report:?}") };
         let DnsOutcome::Failure(failure) = sample.outcome else { panic!("{server}: {sample:?}") };
-        let is_refused = failure == netstats_event::DnsFailure::Refused;
+        let is_refused = failure == DnsFailure::Refused;
         assert_eq!(is_refused, matches!(server, "198.19.0.1" | "198.18.201.1"), "{name} at {server}: {failure:?}");
     }
 }
@@ -469,9 +524,117 @@ async fn be_a_responder() {
     responder.run().await;
 }
 
+/// What a report says of its target, in a word.
+fn verdict(report: &Report) -> &'static str {
+    match &report.outcome {
+        Outcome::Failed { reason: FailReason::NameNotResolved, .. } => "no name",
+        Outcome::Failed { .. } => "ours",
+        Outcome::Ping(sample) => match sample.echoes[..] {
+            [Echo::Reply(_)] => "answer",
+            [Echo::Error(_)] => "error",
+            [Echo::Lost] => "silence",
+            _ => "odd",
+        },
+        Outcome::Traceroute(route) => {
+            let unreachable = if route.address.is_ipv6() { 1 } else { 3 };
+            let told =
+                |answer: &HopAnswer| matches!(answer, HopAnswer::Answer { icmp_type, .. } if *icmp_type == unreachable);
+            match route.hops.last().map(|hop| hop.answers.iter().any(told)) {
+                _ if route.reached => "answer",
+                Some(true) => "error",
+                _ => "silence",
+            }
+        }
+        Outcome::Dns(sample) => match sample.outcome {
+            DnsOutcome::Response { .. } => "answer",
+            DnsOutcome::Failure(DnsFailure::Refused) => "error",
+            DnsOutcome::Failure(DnsFailure::Timeout) => "silence",
+            DnsOutcome::Failure(DnsFailure::Secure) => "secure",
+            DnsOutcome::Failure(_) => "odd",
+        },
+        Outcome::Tcp(sample) => match sample.outcome {
+            TcpOutcome::Connected(_) => "answer",
+            TcpOutcome::Refused(_) => "refused",
+            TcpOutcome::Unreachable(_) => "error",
+            TcpOutcome::Timeout => "silence",
+            TcpOutcome::Local(_) => "ours",
+        },
+        Outcome::Http(sample) => match &sample.outcome {
+            HttpOutcome::NameNotResolved(_) => "no name",
+            HttpOutcome::Refused => "refused",
+            HttpOutcome::Unreachable(_) => "error",
+            HttpOutcome::Timeout(phase) if phase == "connect" => "silence",
+            HttpOutcome::Tls(_) => "secure",
+            _ => "odd",
+        },
+        Outcome::Bandwidth(sample) => match sample.failure.as_deref() {
+            None => "answer",
+            Some(why) if why.contains("refuses") => "refused",
+            Some(why) if why.contains("unreachable") => "error",
+            Some(why) if why.contains("does not answer") => "silence",
+            Some(_) => "odd",
+        },
+    }
+}
+
+/// Short, and each probe so that it needs nothing but its target.
+fn plain() -> ProbeOptions {
+    ProbeOptions {
+        ping: PingOptions { timeout_ms: 300, ..quick(1) },
+        traceroute: TracerouteOptions { timeout_ms: 300, reverse_names: false, ..TracerouteOptions::default() },
+        dns: DnsOptions { name: Some("a.lab.test".into()), timeout_ms: 300, ..DnsOptions::default() },
+        // An error that arrives while the system call still sends is passed over by the kernel: the second SYN decides.
+        tcp: TcpOptions { port: Some(81), timeout_ms: 2_500, ..TcpOptions::default() },
+        http: HttpOptions { tls: false, port: Some(81), timeout_ms: 2_500, ..HttpOptions::default() },
+        bandwidth: BandwidthOptions {
+            engine: BandwidthEngine::Iperf3,
+            duration_s: 1,
+            direction: BandwidthDirection::Down,
+            ..BandwidthOptions::default()
+        },
+    }
+}
+
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_no_outcome_of_the_network() {
+async fn every_probe_names_what_is_wrong_with_its_target() {
     let Some(lab) = lab() else { return };
-    let report = lab.run(ProbeKind::Ping, "no-such-host.invalid", ProbeOptions::default()).await;
-    assert!(matches!(report.outcome, Outcome::Failed { reason: FailReason::NameNotResolved, .. }), "{report:?}");
+    // Ping, traceroute, DNS, bandwidth, TCP, HTTP.
+    let kinds =
+        [ProbeKind::Ping, ProbeKind::Traceroute, ProbeKind::Dns, ProbeKind::Bandwidth, ProbeKind::Tcp, ProbeKind::Http];
+    let (closed, closed_v6) = ("198.19.0.1", "2001:2:0:101::1");
+    for (host, expected) in [
+        ("no-such-host.invalid", ["no name"; 6]),
+        ("198.18.200.1", ["error"; 6]),
+        ("2001:2:0:200::1", ["error"; 6]),
+        ("198.18.201.1", ["error"; 6]),
+        ("2001:2:0:201::1", ["error"; 6]),
+        ("198.18.202.1", ["silence"; 6]),
+        ("2001:2:0:202::1", ["silence"; 6]),
+        (closed, ["answer", "answer", "error", "refused", "refused", "refused"]),
+        (closed_v6, ["answer", "answer", "error", "refused", "refused", "refused"]),
+    ] {
+        for (kind, expected) in kinds.into_iter().zip(expected) {
+            let end = Instant::now() + ROUTER_PATIENCE;
+            loop {
+                let report = lab.run(kind, host, plain()).await;
+                let verdict = verdict(&report);
+                if verdict == expected {
+                    break;
+                }
+                // A Linux router says so five times, then once a second; the rest is silence.
+                let is_limited = expected == "error" && verdict == "silence" && Instant::now() < end;
+                assert!(is_limited, "{} of {host}: {verdict}, not {expected}: {report:?}", kind.name());
+            }
+        }
+    }
+    // What answers there speaks HTTP without TLS.
+    let mut secure = plain();
+    (secure.http.tls, secure.http.port) = (true, Some(80));
+    (secure.dns.transport, secure.dns.server) = (DnsTransport::Tls, Some("198.19.255.80:80".into()));
+    secure.dns.timeout_ms = 3_000;
+    secure.http.timeout_ms = 3_000;
+    for kind in [ProbeKind::Http, ProbeKind::Dns] {
+        let report = lab.run(kind, "198.19.255.80", secure.clone()).await;
+        assert_eq!(verdict(&report), "secure", "{report:?}");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -16,6 +17,7 @@ use super::protocol::Way;
 use super::responder::noise;
 use super::{Moved, Plan, stream_to};
 use crate::clock::now;
+use crate::platform;
 
 const SUBPROTOCOL: &str = "net.measurementlab.ndt.v7";
 const FIRST_MESSAGE: usize = 1 << 13;
@@ -27,14 +29,17 @@ const GROWTH: u64 = 16;
 pub(super) async fn run(plan: &Plan, way: Way) -> Result<Moved, String> {
     let stream = stream_to(plan).await?;
     let meter = Meter::new(plan.max_bytes);
-    if is_plain(plan.address.port()) {
-        talk(stream, "ws", plan, way, &meter).await?;
+    let retransmits = if is_plain(plan.address.port()) {
+        talk(stream, "ws", plan, way, &meter, |stream| stream).await?
     } else {
         let stream = plan.tls.connect(stream, &plan.host, true, &["http/1.1"]).await.stream?;
-        talk(stream, "wss", plan, way, &meter).await?;
-    }
-    let bins = meter.whole_bins();
-    Ok(Moved { throughput: throughput(bins, plan.duration, None), bytes: meter.total(), is_cut: meter.is_spent() })
+        talk(stream, "wss", plan, way, &meter, |stream| stream.get_ref().0).await?
+    };
+    Ok(Moved {
+        throughput: throughput(meter.whole_bins(), plan.duration, retransmits),
+        bytes: meter.total(),
+        is_cut: meter.is_spent(),
+    })
 }
 
 /// Public servers speak TLS at 443; the port of plain HTTP and high ports without it are for test set-ups.
@@ -42,13 +47,15 @@ const fn is_plain(port: u16) -> bool {
     !matches!(port, 443 | 4443 | 8443)
 }
 
+/// Moves the bytes; `tcp` finds the connection under the stream. Up: what was sent again, where the system tells.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     scheme: &str,
     plan: &Plan,
     way: Way,
     meter: &Meter,
-) -> Result<(), String> {
+    tcp: impl Fn(&S) -> &TcpStream,
+) -> Result<Option<u32>, String> {
     let path = if way == Way::Down { "download" } else { "upload" };
     let authority = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
     let url = format!("{scheme}://{authority}:{}/ndt/v7/{path}", plan.address.port());
@@ -59,8 +66,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         .await
         .map_err(|error| format!("this is no ndt7 server: {error}"))?;
     match way {
-        Way::Down => download(socket, plan, meter).await,
-        Way::Up => upload(socket, plan, meter).await,
+        Way::Down => download(socket, plan, meter).await.map(|()| None),
+        Way::Up => upload(socket, plan, meter, tcp).await,
     }
 }
 
@@ -90,7 +97,8 @@ async fn upload<S: AsyncRead + AsyncWrite + Unpin>(
     socket: WebSocketStream<S>,
     plan: &Plan,
     meter: &Meter,
-) -> Result<(), String> {
+    tcp: impl Fn(&S) -> &TcpStream,
+) -> Result<Option<u32>, String> {
     let (mut sink, mut source) = socket.split();
     let end = now() + plan.duration;
     let (mut size, mut sent) = (FIRST_MESSAGE, 0_u64);
@@ -128,7 +136,7 @@ async fn upload<S: AsyncRead + AsyncWrite + Unpin>(
     if meter.total() == 0 {
         return Err("the ndt7 server did not say what it received".to_owned());
     }
-    Ok(())
+    Ok(sink.reunite(source).ok().and_then(|socket| platform::retransmits(tcp(socket.get_ref()))))
 }
 
 /// Elapsed time and bytes of a measurement message.
