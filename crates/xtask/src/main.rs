@@ -5,6 +5,7 @@ mod http;
 mod lab;
 mod layout;
 mod platform;
+mod product;
 mod soak;
 mod step;
 mod steps;

@@ -9,18 +9,18 @@ mod look;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode, ExitStatus, Stdio};
+use std::process::ExitCode;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::http;
-use crate::step::{command, ended, root, say};
+use crate::product::{self, Product, Setup};
+use crate::step::{ended, root, say};
 use faults::{Disk, Fault, Random};
 use look::{Look, Row};
 
@@ -35,9 +35,8 @@ const DISK_MIB: u64 = 1_024;
 const FLOOR_MIB: u64 = 64;
 /// From one look at the process to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A start, an answer, a stop.
+/// A start, an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Destinations on the loopback, pinged every second.
 const DESTINATIONS: u32 = 50;
 
@@ -64,29 +63,9 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         value("--seed").unwrap_or_else(|| u64::from(std::process::id()) ^ Instant::now().elapsed().as_nanos() as u64);
     let built = match program {
         Some(program) => Ok(PathBuf::from(program)),
-        None => build(words.contains(&"--debug")),
+        None => product::build(words.contains(&"--debug")),
     };
     ended("soak", built.and_then(|built| soak(minutes, seed, &built)))
-}
-
-fn build(is_debug: bool) -> Result<PathBuf> {
-    let mut cargo = command("cargo");
-    cargo.args(["build", "-p", "network-stats"]).current_dir(root());
-    if !is_debug {
-        cargo.arg("--release");
-    }
-    if !cargo.status()?.success() {
-        bail!("the product does not build");
-    }
-    Ok(root().join("target").join(if is_debug { "debug" } else { "release" }).join("network-stats"))
-}
-
-/// What is built meanwhile is not what is soaked.
-fn copy_of(built: &Path) -> Result<PathBuf> {
-    let copy = root().join("target/xtask/soak-program");
-    fs::create_dir_all(root().join("target/xtask"))?;
-    fs::copy(built, &copy).with_context(|| format!("{} is not there", built.display()))?;
-    Ok(copy)
 }
 
 /// What is measured, and by what: `port` is our own server's, for the tcp and http jobs.
@@ -111,103 +90,9 @@ fn config(port: u16) -> String {
     )
 }
 
-/// The product of this run.
-struct Product {
-    program: PathBuf,
-    config: PathBuf,
-    data: PathBuf,
-    port: u16,
-    child: Child,
-}
-
-impl Product {
-    fn start(program: PathBuf, config: PathBuf, data: PathBuf, port: u16) -> Result<Self> {
-        let child = spawn(&program, &config, &data, port)?;
-        Ok(Self { program, config, data, port, child })
-    }
-
-    fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn kill_and_start(&mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        self.child = spawn(&self.program, &self.config, &self.data, self.port)?;
-        Ok(())
-    }
-
-    fn signal(&self, name: &str) -> Result<()> {
-        let status = command("kill").args([&format!("-{name}"), &self.id().to_string()]).status()?;
-        if status.success() { Ok(()) } else { bail!("no signal reaches the product") }
-    }
-
-    /// Ends in order.
-    #[expect(clippy::disallowed_methods, reason = "chores are timed by the clock on the wall")]
-    fn stop(mut self) -> Result<(ExitStatus, Duration)> {
-        let start = Instant::now();
-        self.signal("TERM")?;
-        while start.elapsed() < STOP_WITHIN {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok((status, start.elapsed()));
-            }
-            park_timeout(Duration::from_millis(10));
-        }
-        bail!("it does not stop within {} s", STOP_WITHIN.as_secs())
-    }
-
-    fn run(&self, words: &[&str]) -> Result<String> {
-        run_on(&self.program, &self.config, &self.data, words)
-    }
-}
-
-impl Drop for Product {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A command of the program on the data folder; an error if it does not end with 0.
-fn run_on(program: &Path, config: &Path, data: &Path, words: &[&str]) -> Result<String> {
-    let output = command(&program.to_string_lossy())
-        .args(words)
-        .arg("--config")
-        .arg(config)
-        .arg("--data-dir")
-        .arg(data)
-        .output()?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    if output.status.success() { Ok(said) } else { bail!("{words:?} ended with {}: {said}", output.status) }
-}
-
-fn spawn(program: &Path, config: &Path, data: &Path, port: u16) -> Result<Child> {
-    let log = data.with_file_name("product.log");
-    let mut child = command(&program.to_string_lossy())
-        .args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}"), "--log-file"])
-        .arg(log)
-        .args(["--min-free-mib", &FLOOR_MIB.to_string()])
-        .arg("--config")
-        .arg(config)
-        .arg("--data-dir")
-        .arg(data)
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the product does not start")?;
-    let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    // Until it listens; what it says later nobody needs, and a closed pipe is no reason for it to fail.
-    if lines.map_while(Result::ok).any(|line| line.contains("http://")) {
-        return Ok(child);
-    }
-    let status = child.wait()?;
-    bail!("the product ended at its start ({status})")
-}
-
 #[expect(clippy::disallowed_methods, reason = "chores are timed by the clock on the wall")]
 fn soak(minutes: u64, seed: u64, built: &Path) -> Result<()> {
-    let program = copy_of(built)?;
+    let program = product::copy_of(built, "soak-program")?;
     let place = root().join("target/xtask/soak");
     let disk = Disk::make(&place, DISK_MIB)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -215,7 +100,14 @@ fn soak(minutes: u64, seed: u64, built: &Path) -> Result<()> {
     let measured = TcpListener::bind("127.0.0.1:0")?;
     fs::write(&config_file, config(measured.local_addr()?.port()))?;
     http::answer_everybody(measured);
-    let mut product = Product::start(program, config_file, place.join("data"), port)?;
+    let mut product = Product::start(Setup {
+        program,
+        config: config_file,
+        data: place.join("data"),
+        port,
+        node: None,
+        more: vec!["--min-free-mib".to_owned(), FLOOR_MIB.to_string()],
+    })?;
     say(&format!("soak: {minutes} minutes, seed {seed}, process {}, {}", product.id(), disk.in_words()));
 
     let (start, end) = (Instant::now(), Duration::from_secs(minutes * 60));
@@ -234,7 +126,7 @@ fn soak(minutes: u64, seed: u64, built: &Path) -> Result<()> {
         }
         if now >= next_look {
             next_look = now + LOOK_EVERY;
-            rows[minute].take(&Look::at(product.id(), &product.data)?);
+            rows[minute].take(&Look::at(product.id(), product.data())?);
         }
         if now >= next_fault {
             let fault = Fault::choose(&mut random, disk.can_fill());
@@ -269,7 +161,7 @@ impl Load {
         ];
         self.asked += 1;
         let look = LOOKS[usize::try_from(self.asked)? % LOOKS.len()];
-        match http::ask(product.port, "GET", look, None, PATIENCE)? {
+        match http::ask(product.setup.port, "GET", look, None, PATIENCE)? {
             (200, _) => {}
             // A busy machine may take longer than a handler may; that is told, and no fault.
             (503, _) => self.late += 1,
@@ -278,7 +170,7 @@ impl Load {
         if self.asked.is_multiple_of(25) {
             let name = format!("added-{seed}-{}", self.asked);
             let body = json!({"name": name, "host": "127.0.2.1", "status": "paused"});
-            match http::ask(product.port, "POST", "/api/destinations", Some(&body), PATIENCE)? {
+            match http::ask(product.setup.port, "POST", "/api/destinations", Some(&body), PATIENCE)? {
                 (201, _) => self.acknowledged.push(name),
                 (503, _) => self.refused += 1,
                 (status, answer) => bail!("a destination cannot be added: {status} {answer}"),
@@ -290,8 +182,9 @@ impl Load {
 
 /// Stops, proves, compares.
 fn finish(product: Product, load: &Load, rows: &[Row], minutes: u64, seed: u64) -> Result<()> {
-    let (_, health) = http::ask(product.port, "GET", "/api/health", None, PATIENCE)?;
-    let (_, listed) = http::ask(product.port, "GET", "/api/destinations?limit=10000&fields=name", None, PATIENCE)?;
+    let (_, health) = http::ask(product.setup.port, "GET", "/api/health", None, PATIENCE)?;
+    let (_, listed) =
+        http::ask(product.setup.port, "GET", "/api/destinations?limit=10000&fields=name", None, PATIENCE)?;
     let held: Vec<&str> =
         listed["items"].as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect();
     let mut wrong: Vec<String> = load
@@ -303,12 +196,12 @@ fn finish(product: Product, load: &Load, rows: &[Row], minutes: u64, seed: u64) 
     if health["collector"]["dropped"].as_u64() != Some(0) {
         wrong.push(format!("samples were dropped: {}", health["collector"]));
     }
-    let (program, config, data) = (product.program.clone(), product.config.clone(), product.data.clone());
+    let setup = product.setup.clone();
     let (status, took) = product.stop()?;
     if !status.success() {
         wrong.push(format!("it stopped with {status}"));
     }
-    let verified = run_on(&program, &config, &data, &["log", "verify"])?;
+    let verified = setup.run(&["log", "verify"])?;
     wrong.extend(look::growth(rows));
     let table = look::table(rows);
     let verdict = if wrong.is_empty() { "nothing grew, nothing is lost".to_owned() } else { wrong.join("; ") };

@@ -4,33 +4,38 @@ use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::capture::{Capture, Truth};
+use super::capture::{Capture, ECHOES, Truth};
 use super::{link, net};
 use crate::step::{command, root, say};
 
-const BURST: &str = "target/release/examples/burst";
 const DELAYS_MS: [u32; 4] = [0, 5, 20, 100];
 
-fn build() -> Result<()> {
+/// Builds an example of the probes.
+pub(super) fn build(example: &str) -> Result<()> {
     let mut cargo = command("cargo");
-    cargo.args(["build", "--release", "-p", "netstats-probe", "--example", "burst"]).current_dir(root());
+    cargo.args(["build", "--release", "-p", "netstats-probe", "--example", example]).current_dir(root());
     if cargo.status()?.success() { Ok(()) } else { bail!("the example does not build") }
 }
 
-fn burst(arguments: &[&str]) -> Result<String> {
-    let program = root().join(BURST);
+/// What a built example says in the prober.
+pub(super) fn example(name: &str, arguments: &[&str]) -> Result<String> {
+    let program = root().join("target/release/examples").join(name);
     let output = net::inside("prober", &program.to_string_lossy()).args(arguments).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        bail!("the engine failed");
+        bail!("{name} {} failed", arguments.join(" "));
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
+fn burst(arguments: &[&str]) -> Result<String> {
+    example("burst", arguments)
+}
+
 /// Busy loops, one a processor, ended when dropped.
-struct Busy(Vec<Child>);
+pub(super) struct Busy(Vec<Child>);
 
 impl Busy {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let count = std::thread::available_parallelism()?.get();
         let busy = || command("sh").args(["-c", "while :; do :; done"]).spawn();
         Ok(Self((0..count).map(|_| busy()).collect::<std::io::Result<_>>()?))
@@ -48,7 +53,7 @@ impl Drop for Busy {
 
 /// Error of the reported round trips: 20 targets, 10 packets each a round, at each delay, idle and busy.
 pub(super) fn accuracy(rounds: u32) -> Result<()> {
-    build()?;
+    build("burst")?;
     net::up(false)?;
     let measured = table(rounds);
     net::down()?;
@@ -68,7 +73,7 @@ fn table(rounds: u32) -> Result<()> {
             let mut cells: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
             let (mut packets, mut lost) = (0, 0);
             for _ in 0..rounds {
-                let capture = Capture::start("to-r1")?;
+                let capture = Capture::start("to-r1", ECHOES)?;
                 let said = burst(&["--packets", "10", "--spacing", "100", "--timeout", "1000", "198.19.0.1+20"])?;
                 let (errors, missing) = compare(&said, &capture.finish(20 * 10)?)?;
                 (packets, lost) = (packets + errors.len() + missing, lost + missing);
@@ -80,7 +85,7 @@ fn table(rounds: u32) -> Result<()> {
                 }
             }
             drop(busy);
-            let [median, p99, smallest] = cells.map(range);
+            let [median, p99, smallest] = cells.map(|cell| range(cell, 0));
             let state = if is_busy { "busy" } else { "idle" };
             say(&format!("| {state} | {delay_ms} | {packets} | {median} | {p99} | {smallest} | {lost} |"));
         }
@@ -107,40 +112,98 @@ fn compare(said: &str, truth: &Truth) -> Result<(Vec<f64>, usize)> {
     Ok((errors, missing))
 }
 
-fn at(ascending: &[f64], permille: usize) -> f64 {
+pub(super) fn at(ascending: &[f64], permille: usize) -> f64 {
     let index = (ascending.len() * permille / 1_000).min(ascending.len().saturating_sub(1));
     ascending.get(index).copied().unwrap_or(f64::NAN)
 }
 
-fn range(mut values: Vec<f64>) -> String {
+/// Smallest, median and largest, with so many decimals.
+pub(super) fn range(mut values: Vec<f64>, decimals: usize) -> String {
     values.sort_unstable_by(f64::total_cmp);
-    format!("{:.0}/{:.0}/{:.0}", at(&values, 0), at(&values, 500), at(&values, 1_000))
+    [0, 500, 1_000].map(|permille| format!("{:.decimals$}", at(&values, permille))).join("/")
 }
 
-/// One ping a second to so many targets on one cable, for five seconds, five times.
-pub(super) fn capacity(targets: u32) -> Result<()> {
-    build()?;
-    net::up(true)?;
-    say("| targets | packets | falsely lost | other | CPU us a packet | peak MiB |\n|---|---|---|---|---|---|");
-    let measured = (0..5).try_for_each(|_| {
-        let said = burst(&["--quiet", "--packets", "5", "--spacing", "1000", &format!("198.19.0.0+{targets}")])?;
-        let last = said.lines().last().unwrap_or_default();
-        let value = |name: &str| {
-            let mut words = last.split_whitespace().skip_while(|word| *word != name);
-            words.nth(1).unwrap_or("?").to_owned()
-        };
-        let peak_mib = value("peak_kib").parse::<f64>().unwrap_or(f64::NAN) / 1_024.0;
-        say(&format!(
-            "| {targets} | {} | {} | {} | {} | {peak_mib:.1} |",
-            value("packets"),
-            value("lost"),
-            value("other"),
-            value("us_per_packet")
-        ));
+/// Loss: what the link drops of 10,000 packets a round, against what is reported.
+pub(super) fn losses(rounds: u32) -> Result<()> {
+    build("burst")?;
+    net::up(false)?;
+    say("| loss set % | packets a round | lost in the capture | reported lost | of those answered in the capture |");
+    say("|---|---|---|---|---|");
+    let measured = [0_u32, 10_000, 50_000].into_iter().try_for_each(|loss_ppm| {
+        let mut cells: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        for seed in 1..=rounds {
+            link::set(&["delay_us=5000"])?;
+            burst(&["--packets", "2", "--spacing", "10", "198.19.0.1+100"])?;
+            link::set(&["delay_us=5000", &format!("loss_ppm={loss_ppm}"), &format!("seed={seed}")])?;
+            let capture = Capture::start("to-r1", ECHOES)?;
+            let said = burst(&["--packets", "100", "--spacing", "50", "--timeout", "1000", "198.19.0.1+100"])?;
+            let truth = capture.finish(100 * 100)?;
+            let reported = said.lines().flat_map(str::split_whitespace).filter(|word| *word == "-").count();
+            let captured = truth.values().flatten().filter(|trip| trip.is_none()).count();
+            let (_, beyond) = compare(&said, &truth)?;
+            for (cell, count) in cells.iter_mut().zip([captured, reported, beyond]) {
+                cell.push(count as f64);
+            }
+        }
+        let [captured, reported, beyond] = cells.map(|cell| range(cell, 0));
+        let percent = f64::from(loss_ppm) / 1e4;
+        say(&format!("| {percent} | 10000 | {captured} | {reported} | {beyond} |"));
         Ok(())
     });
     net::down()?;
     measured
+}
+
+/// Where the target's work is done: its kernel's answers are booked on whoever sent, unless another processor makes
+/// them.
+#[derive(Clone, Copy, Debug)]
+enum Answering {
+    Here,
+    Elsewhere,
+}
+
+/// One ping a second to so many targets on one cable, for five seconds, five times.
+pub(super) fn capacity(targets: u32) -> Result<()> {
+    build("burst")?;
+    net::up(true)?;
+    say(
+        "CPU in microseconds a packet: of the whole process, of the engine's thread, and of that outside of the kernel.\n",
+    );
+    say("| targets | answered | packets | falsely lost | other | process | engine | user space | peak MiB |");
+    say("|---|---|---|---|---|---|---|---|---|");
+    let states = [Answering::Here, Answering::Elsewhere];
+    let measured = (0..5).flat_map(|_| states).try_for_each(|answering| fill(targets, answering));
+    net::down()?;
+    measured
+}
+
+fn fill(targets: u32, answering: Answering) -> Result<()> {
+    let addresses = format!("198.19.0.0+{targets}");
+    let arguments = ["--quiet", "--packets", "5", "--spacing", "1000", &addresses];
+    let (said, place) = match answering {
+        Answering::Here => {
+            net::steer("target", 0)?;
+            (burst(&arguments)?, "by the sending processor")
+        }
+        // Ours is the first processor; the target's packets are taken in by the second one.
+        Answering::Elsewhere => {
+            net::steer("target", 2)?;
+            let program = root().join("target/release/examples/burst");
+            let mut pinned = net::inside("prober", "taskset");
+            let output = pinned.args(["-c", "0"]).arg(program).args(arguments).stderr(Stdio::inherit()).output()?;
+            (String::from_utf8(output.stdout)?, "by another one")
+        }
+    };
+    let last = said.lines().last().context("the engine failed")?;
+    let value = |name: &str| {
+        let mut words = last.split_whitespace().skip_while(|word| *word != name);
+        words.nth(1).unwrap_or("?").to_owned()
+    };
+    let peak_mib = value("peak_kib").parse::<f64>().unwrap_or(f64::NAN) / 1_024.0;
+    let counts = ["packets", "lost", "other", "us_per_packet", "engine_us_per_packet", "engine_user_us_per_packet"];
+    let cells = counts.map(value).join(" | ");
+    say(&format!("| {targets} | {place} | {cells} | {peak_mib:.1} |"));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -153,6 +216,6 @@ mod tests {
         let (errors, missing) = compare("198.19.0.1 Kernel 1003 - 1999 -\n# packets 4\n", &truth).unwrap();
         assert_eq!((errors, missing), (vec![-1.0, 3.0], 1));
         assert!(compare("198.19.0.2 Kernel 1", &truth).is_err());
-        assert_eq!(range(vec![3.0, 1.0, 2.0]), "1/2/3");
+        assert_eq!(range(vec![3.0, 1.0, 2.0], 0), "1/2/3");
     }
 }

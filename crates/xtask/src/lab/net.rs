@@ -15,7 +15,7 @@ fn name(node: &str) -> String {
 }
 
 /// A program inside a node.
-pub(super) fn inside(node: &str, program: &str) -> Command {
+pub(crate) fn inside(node: &str, program: &str) -> Command {
     let mut command = command("ip");
     command.args(["netns", "exec", &name(node), program]);
     command
@@ -62,6 +62,7 @@ fn tune(node: &str) {
         "net.ipv4.icmp_msgs_per_sec=1000000",
         "net.ipv6.icmp.ratelimit=0",
         "net.ipv4.fib_multipath_hash_policy=1",
+        "net.ipv6.fib_multipath_hash_policy=1",
     ] {
         let _ = inside(node, "sysctl").args(["-qw", setting]).output();
     }
@@ -143,15 +144,32 @@ fn routed() -> Result<()> {
     ip("target", "-6 route add default via 2001:2:0:3::1")?;
     ip("r3", "route add 198.19.0.0/16 via 198.18.3.2")?;
     ip("r3", "-6 route add 2001:2:0:100::/64 via 2001:2:0:3::2")?;
-    for (kind, third) in [("unreachable", 200), ("prohibit", 201), ("blackhole", 202)] {
-        ip("r3", &format!("route add {kind} 198.18.{third}.0/24"))?;
-    }
-    ip("r3", "route add 198.18.203.0/24 via 198.18.2.1")?;
-    ip("r3", "route add 198.18.204.0/24 via 198.18.3.2")?;
-    ip("target", "route add local 198.18.204.0/24 dev lo")?;
-    ip("r1", "route add 198.18.204.0/24 nexthop via 198.18.1.2 nexthop via 198.18.11.2")?;
+    faults()?;
     link::start()?;
     start("target", &["serve"], "serve")
+}
+
+/// Networks that cannot be reached, that go round in circles, and that have two paths.
+fn faults() -> Result<()> {
+    for (kind, n) in [("unreachable", 200), ("prohibit", 201), ("blackhole", 202)] {
+        ip("r3", &format!("route add {kind} 198.18.{n}.0/24"))?;
+        ip("r3", &format!("-6 route add {kind} 2001:2:0:{n}::/64"))?;
+    }
+    ip("r3", "route add 198.18.203.0/24 via 198.18.2.1")?;
+    ip("r3", "-6 route add 2001:2:0:203::/64 via 2001:2:0:2::1")?;
+    ip("r3", "route add 198.18.204.0/24 via 198.18.3.2")?;
+    ip("r3", "-6 route add 2001:2:0:204::/64 via 2001:2:0:3::2")?;
+    ip("target", "route add local 198.18.204.0/24 dev lo")?;
+    ip("r1", "route add 198.18.204.0/24 nexthop via 198.18.1.2 nexthop via 198.18.11.2")?;
+    ip("r1", "-6 route add 2001:2:0:204::/64 nexthop via 2001:2:0:1::2 nexthop via 2001:2:0:11::2")?;
+    // Errors of IPv6 come from an address that was given, not from one that is only routed here.
+    ip("r3", "-6 route add 2001:2:0:101::/64 via 2001:2:0:3::2")?;
+    for last in 1..=10 {
+        for n in [101, 204] {
+            ip("target", &format!("addr add 2001:2:0:{n}::{last}/128 dev lo nodad"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Starts this program again in a node, to run until the lab goes down.
@@ -180,6 +198,14 @@ pub(super) fn shape(rate_mbit: u32) -> Result<()> {
         run(tc)?;
     }
     Ok(())
+}
+
+/// Which processors (a mask; 0: whoever sent) take in what comes to a node from the prober.
+pub(super) fn steer(node: &str, processors: u8) -> Result<()> {
+    let order = format!("echo {processors:x} > /sys/class/net/to-prober/queues/rx-0/rps_cpus");
+    let mut sh = inside(node, "sh");
+    sh.args(["-c", &order]);
+    run(sh)
 }
 
 /// Ends what runs in it and removes it.

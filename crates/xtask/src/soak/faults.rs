@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{FLOOR_MIB, Product};
+use super::FLOOR_MIB;
+use crate::product::Product;
 use crate::step::command;
 use crate::tools;
 
@@ -72,7 +73,7 @@ impl Fault {
                 park_timeout(random.between(4, 12));
                 disk.make_room()
             }
-            Self::Reload => product.run(&["config", "reload"]).map(drop),
+            Self::Reload => product.setup.run(&["config", "reload"]).map(drop),
         }
     }
 }
