@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use netstats_event::{Metric, Timestamp};
 use netstats_series::{Row, RowDetail};
+use netstats_stats::bufferbloat_grade;
 
 /// A value in a cell. What is undefined is `Empty` at every door: never 0, never an empty text in its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,6 +169,8 @@ columns! {
     "up_mbps", Rate, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, up_mbps => *up_mbps);
     "idle_rtt_ms", Millis, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, idle_rtt_ms => *idle_rtt_ms);
     "loaded_rtt_ms", Millis, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, loaded_rtt_ms => *loaded_rtt_ms);
+    "added_rtt_ms", Millis, 10, &[Metric::Bandwidth], line => own!(line, Bandwidth, added_rtt_ms => *added_rtt_ms);
+    "bufferbloat_grade", Text, 6, &[Metric::Bandwidth], line => own!(line, Bandwidth, added_rtt_ms => added_rtt_ms.map(bufferbloat_grade));
     "cpu_bound", Truth, 8, &[Metric::Bandwidth], line => own!(line, Bandwidth, is_cpu_bound => *is_cpu_bound);
     "down_retransmits", Count, 9, &[Metric::Bandwidth], line => own!(line, Bandwidth, down_retransmits => *down_retransmits);
     "up_retransmits", Count, 9, &[Metric::Bandwidth], line => own!(line, Bandwidth, up_retransmits => *up_retransmits);
@@ -178,6 +181,7 @@ columns! {
     "http_tls_ms", Millis, 10, &[Metric::Http], line => own!(line, Http, tls_ms => *tls_ms);
     "http_first_byte_ms", Millis, 10, &[Metric::Http], line => own!(line, Http, first_byte_ms => *first_byte_ms);
     "certificate_expires", Time, 23, &[Metric::Http], line => own!(line, Http, certificate_expires => *certificate_expires);
+    "lateness_ms", Millis, 10, &[], line => line.row.lateness_ms;
     "self_delayed", Truth, 8, &[], line => flag(line.row.flags.self_delayed);
     "under_own_load", Truth, 8, &[], line => flag(line.row.flags.under_own_load);
     "clock_suspect", Truth, 8, &[], line => flag(line.row.flags.clock_suspect);

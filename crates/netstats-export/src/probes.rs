@@ -66,11 +66,14 @@ impl ProbeReport {
         self.put("time", row.rtt_ms, spill)?;
         match &row.detail {
             RowDetail::Dns { rcode: Some(rcode), .. } => code = rcode.to_string(),
-            RowDetail::Bandwidth { down_mbps, up_mbps, idle_rtt_ms, loaded_rtt_ms, is_cpu_bound, .. } => {
+            RowDetail::Bandwidth {
+                down_mbps, up_mbps, idle_rtt_ms, loaded_rtt_ms, added_rtt_ms, is_cpu_bound, ..
+            } => {
                 self.put("down", *down_mbps, spill)?;
                 self.put("up", *up_mbps, spill)?;
                 self.put("idle", *idle_rtt_ms, spill)?;
                 self.put("loaded", *loaded_rtt_ms, spill)?;
+                self.put("added", *added_rtt_ms, spill)?;
                 self.cpu_bound += u64::from(*is_cpu_bound);
             }
             RowDetail::Http { status_code, dns_ms, connect_ms, tls_ms, first_byte_ms, certificate_expires } => {

@@ -67,6 +67,8 @@ pub struct Row {
     pub status: RowStatus,
     /// What makes the sample less than certain.
     pub flags: SampleFlags,
+    /// How much later than planned the first packet left; none once retention has summarised the sample.
+    pub lateness_ms: Option<f64>,
     /// Ping, packet loss, jitter: median of the round trips that came back in time. Traceroute: median of the last
     /// hop, if reached. Others: the response time.
     pub rtt_ms: Option<f64>,
@@ -158,6 +160,8 @@ pub enum RowDetail {
         idle_rtt_ms: Option<f64>,
         /// 95th percentile of round trips under load.
         loaded_rtt_ms: Option<f64>,
+        /// What the load added: the one less the other.
+        added_rtt_ms: Option<f64>,
         /// Our processor was the limit: the figures are "at least".
         is_cpu_bound: bool,
         /// Segments sent again on the way from the destination, where the sender's system tells.
@@ -222,6 +226,7 @@ fn row_of(envelope: &Envelope, metric: Metric) -> Option<Row> {
         metric,
         status: RowStatus::Error,
         flags: head.flags,
+        lateness_ms: Some(millis(head.lateness_us)),
         rtt_ms: None,
         min_ms: None,
         mean_ms: None,
@@ -399,11 +404,13 @@ fn of_bandwidth(row: &mut Row, run: &BandwidthMeasured) {
     };
     row.address = Some(run.address);
     row.error.clone_from(&run.failure);
+    let added = |(idle, loaded): (Rtt, Rtt)| f64::from(loaded.as_micros()) - f64::from(idle.as_micros());
     row.detail = RowDetail::Bandwidth {
         down_mbps: run.down.as_ref().and_then(goodput_mbps),
         up_mbps: run.up.as_ref().and_then(goodput_mbps),
         idle_rtt_ms: run.idle_rtt.map(Rtt::as_millis_f64),
         loaded_rtt_ms: run.loaded_rtt_p95.map(Rtt::as_millis_f64),
+        added_rtt_ms: run.idle_rtt.zip(run.loaded_rtt_p95).map(added).map(round_millis),
         is_cpu_bound: run.is_cpu_bound,
         down_retransmits: run.down.as_ref().and_then(|way| way.retransmits),
         up_retransmits: run.up.as_ref().and_then(|way| way.retransmits),
@@ -452,6 +459,7 @@ fn of_http(row: &mut Row, request: &HttpMeasured) {
 fn of_summary(row: &mut Row, left: &SampleSummary) -> Option<()> {
     row.status = *RowStatus::ALL.get(usize::from(left.status))?;
     row.rtt_ms = left.median_us.map(millis);
+    row.lateness_ms = None;
     if left.kind == Kind::PingMeasured {
         let loss = Loss { sent: left.sent.into(), lost: left.sent.saturating_sub(left.received).into() };
         (row.sent, row.received) = (Some(left.sent), Some(left.received));

@@ -122,8 +122,8 @@ fn goodput_leaves_the_start_out() {
         engine: "responder".into(),
         down: Some(Throughput { bytes_per_100ms: vec![1, 1_250_000, 1_250_000], skipped: 1, retransmits: None }),
         up: Some(Throughput { bytes_per_100ms: vec![1], skipped: 1, retransmits: Some(7) }),
-        idle_rtt: None,
-        loaded_rtt_p95: None,
+        idle_rtt: Some(Rtt::from_micros(9_100)),
+        loaded_rtt_p95: Some(Rtt::from_micros(51_400)),
         is_cpu_bound: false,
         cpu_permille: 1,
         failure: None,
@@ -137,6 +137,7 @@ fn goodput_leaves_the_start_out() {
                 up_mbps: None,
                 down_retransmits: None,
                 up_retransmits: Some(7),
+                added_rtt_ms: Some(42.3),
                 ..
             }
         ),

@@ -23,6 +23,7 @@
 mod apdex;
 mod availability;
 mod baseline;
+mod bufferbloat;
 mod changes;
 mod compare;
 mod correlation;
@@ -42,6 +43,7 @@ mod voice;
 pub use apdex::{Apdex, apdex};
 pub use availability::{Accounting, Availability, Blindness, Known, Outage, Stretch, answered_share, availability};
 pub use baseline::{Baseline, Cell};
+pub use bufferbloat::bufferbloat_grade;
 pub use changes::{ChangePoint, change_penalty, change_points, robust_noise};
 pub use compare::{Comparison, compare};
 pub use correlation::{Correlation, pearson, spearman};

@@ -1,6 +1,7 @@
 //! The sheets of the probes that are not pings. A sheet is there only if something of its kind was measured.
 
 use netstats_event::Metric;
+use netstats_stats::bufferbloat_grade;
 use rust_xlsxwriter::{Format, Worksheet, XlsxError};
 
 use super::looks::{Looks, begin, line, serial, text};
@@ -22,6 +23,7 @@ enum Field {
     Min(&'static str),
     Max(&'static str),
     Codes,
+    Grade,
     CpuBound,
     Certificate,
 }
@@ -113,6 +115,8 @@ const SHEETS: [OtherSheet; 4] = [
             ("Up max", 11.0, Field::Max("up")),
             ("Idle round trip ms", 13.0, Field::Median("idle")),
             ("Loaded round trip ms", 13.0, Field::Median("loaded")),
+            ("Added by load ms", 13.0, Field::Median("added")),
+            ("Bufferbloat grade", 13.0, Field::Grade),
             ("Bound by our processor", 13.0, Field::CpuBound),
         ],
     },
@@ -150,6 +154,10 @@ fn fill(sheet: &mut Worksheet, about: &OtherSheet, report: &Report, looks: &Look
                 }
                 Field::Codes => {
                     sheet.write_string(row, column, text(&probe.codes_in_words()))?;
+                    continue;
+                }
+                Field::Grade => {
+                    sheet.write_string(row, column, probe.median("added").map_or("", bufferbloat_grade))?;
                     continue;
                 }
                 Field::All => whole(probe.slots.answered + probe.slots.silent + probe.slots.inconclusive),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use netstats_event::{ClockSource, FailReason, HopAnswer, IcmpError, MplsLabel, SampleFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::socket::{Notice, Outgoing, ProbeSocket};
@@ -196,16 +197,17 @@ fn index_of(quoted: &[u8], key: &[u8; 8]) -> Option<u16> {
 pub(crate) async fn trace_tcp(ask: &TraceAsk) -> Result<TraceResult, TransportError> {
     let begin = now();
     let (mut tasks, mut answers) = (JoinSet::new(), vec![HopAnswer::Silent; ask.ttls.len()]);
-    let (mut reached, mut until): (Option<u8>, Option<Instant>) = (None, None);
+    let mut reached: Option<u8> = None;
+    // When attempts give up at last: each looks at its socket once more then, so that what has come is not missed.
+    let (end, ended) = watch::channel(begin + ask.spacing * count(ask) + ask.timeout);
     let ask = Arc::new(ask.clone());
     let mut next = 0_u32;
     loop {
         let ttl = ask.ttls.get(next as usize).copied().filter(|ttl| reached.is_none_or(|reached| *ttl <= reached));
-        let wake = match ttl {
-            Some(_) => begin + ask.spacing * next,
-            None if tasks.is_empty() => break,
-            None => until.unwrap_or(begin + ask.spacing * next + ask.timeout * 2),
-        };
+        if ttl.is_none() && tasks.is_empty() {
+            break;
+        }
+        let wake = begin + ask.spacing * next;
         tokio::select! {
             Some(done) = tasks.join_next() => {
                 let Ok((index, answer)) = done else { continue };
@@ -213,76 +215,108 @@ pub(crate) async fn trace_tcp(ask: &TraceAsk) -> Result<TraceResult, TransportEr
                 answers[index] = answer;
                 if let HopAnswer::Answer { from, rtt, .. } = answer && from == ask.target.ip() {
                     let ttl = ask.ttls[index];
+                    if reached.is_none() {
+                        let until = now() + Duration::from_micros(rtt.as_micros().into()) + REACHED_MARGIN;
+                        end.send_modify(|end| *end = until.min(*end));
+                    }
                     reached = Some(reached.map_or(ttl, |known: u8| known.min(ttl)));
-                    until.get_or_insert(now() + Duration::from_micros(rtt.as_micros().into()) + REACHED_MARGIN);
                 }
             }
-            () = tokio::time::sleep_until(wake.into()) => match ttl {
-                Some(ttl) => {
-                    let (ask, index) = (Arc::clone(&ask), next as usize);
-                    tasks.spawn(async move { (index, knock(&ask, ttl).await) });
+            () = tokio::time::sleep_until(wake.into()), if ttl.is_some() => {
+                if let Some(ttl) = ttl {
+                    let (ask, index, ended) = (Arc::clone(&ask), next as usize, ended.clone());
+                    tasks.spawn(async move { (index, knock(&ask, ttl, ended).await) });
                     next += 1;
                 }
-                None => break,
-            },
+            }
         }
     }
     let (clock, flags) = (ClockSource::User, SampleFlags::default());
     Ok(TraceResult { answers, mpls: Vec::new(), clock, first_sent: Some(begin), flags })
 }
 
-/// One connection attempt with that time to live.
-async fn knock(ask: &TraceAsk, ttl: u8) -> HopAnswer {
+fn count(ask: &TraceAsk) -> u32 {
+    u32::try_from(ask.ttls.len()).unwrap_or(u32::MAX)
+}
+
+/// One connection attempt with that time to live, until its timeout or the end of them all.
+async fn knock(ask: &TraceAsk, ttl: u8, mut ended: watch::Receiver<Instant>) -> HopAnswer {
     let not_sent = |error: &io::Error| HopAnswer::NotSent(error.raw_os_error().unwrap_or(0));
     let mut socket = match ProbeSocket::tcp(ask.target.is_ipv6(), ttl).and_then(ProbeSocket::into_async) {
         Ok(socket) => socket,
         Err(error) => return not_sent(&error),
     };
     let began = now();
-    let answered = |from: IpAddr, icmp_type: u8, icmp_code: u8| HopAnswer::Answer {
-        from,
-        rtt: clock::since(began),
-        icmp_type,
-        icmp_code,
-    };
     match socket.get_ref().socket().connect(&ask.target.into()) {
-        Ok(()) => return answered(ask.target.ip(), TCP_ANSWERED, 0),
+        Ok(()) => return answered(began, ask.target.ip(), TCP_ANSWERED, 0),
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return answered(ask.target.ip(), TCP_ANSWERED, 0);
+            return answered(began, ask.target.ip(), TCP_ANSWERED, 0);
         }
         Err(error) => return not_sent(&error),
     }
-    let wait = async {
+    let over = async {
         loop {
-            let Ok(mut ready) = socket.ready_mut(Interest::WRITABLE | Interest::ERROR).await else { return None };
-            let inner = ready.get_inner_mut();
-            let mut told = None;
-            let _ = inner.notices(|notice| {
-                if let Notice::Error { icmp_type, icmp_code, from: Some(from), .. } = notice {
-                    told = Some((from, icmp_type, icmp_code));
-                }
-            });
-            if let Some((from, icmp_type, icmp_code)) = told {
-                return Some(answered(from, icmp_type, icmp_code));
-            }
-            match inner.socket().take_error() {
-                Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    return Some(answered(ask.target.ip(), TCP_ANSWERED, 0));
-                }
-                Ok(Some(_)) | Err(_) => return None,
-                Ok(None) if inner.socket().peer_addr().is_ok() => {
-                    let HopAnswer::Answer { from, rtt, icmp_type, icmp_code } =
-                        answered(ask.target.ip(), TCP_ANSWERED, 0)
-                    else {
-                        return None;
-                    };
-                    let rtt = tcp::handshake_rtt(inner).filter(|exact| *exact <= rtt).unwrap_or(rtt);
-                    return Some(HopAnswer::Answer { from, rtt, icmp_type, icmp_code });
-                }
-                Ok(None) => ready.clear_ready(),
+            let until = (*ended.borrow_and_update()).min(began + ask.timeout);
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => return,
+                // The trace itself is gone: so is who asks.
+                changed = ended.changed() => if changed.is_err() { return },
             }
         }
     };
-    tokio::time::timeout(ask.timeout, wait).await.ok().flatten().unwrap_or(HopAnswer::Silent)
+    let wait = async {
+        loop {
+            let Ok(mut ready) = socket.ready_mut(Interest::WRITABLE | Interest::ERROR).await else { return None };
+            match look(ready.get_inner_mut(), ask, began) {
+                Look::Found(answer) => return Some(answer),
+                Look::Failed => return None,
+                Look::Nothing => ready.clear_ready(),
+            }
+        }
+    };
+    let found = tokio::select! {
+        found = wait => found,
+        () = over => match look(socket.get_mut(), ask, began) {
+            Look::Found(answer) => Some(answer),
+            Look::Failed | Look::Nothing => None,
+        },
+    };
+    found.unwrap_or(HopAnswer::Silent)
+}
+
+/// What an attempt's socket tells.
+enum Look {
+    Found(HopAnswer),
+    /// The system gave up for a reason that names nobody.
+    Failed,
+    Nothing,
+}
+
+fn look(socket: &mut ProbeSocket, ask: &TraceAsk, began: Instant) -> Look {
+    let mut told = None;
+    let _ = socket.notices(|notice| {
+        if let Notice::Error { icmp_type, icmp_code, from: Some(from), .. } = notice {
+            told = Some((from, icmp_type, icmp_code));
+        }
+    });
+    if let Some((from, icmp_type, icmp_code)) = told {
+        return Look::Found(answered(began, from, icmp_type, icmp_code));
+    }
+    match socket.socket().take_error() {
+        Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Look::Found(answered(began, ask.target.ip(), TCP_ANSWERED, 0))
+        }
+        Ok(Some(_)) | Err(_) => Look::Failed,
+        Ok(None) if socket.socket().peer_addr().is_ok() => {
+            let rtt = clock::since(began);
+            let rtt = tcp::handshake_rtt(socket).filter(|exact| *exact <= rtt).unwrap_or(rtt);
+            Look::Found(HopAnswer::Answer { from: ask.target.ip(), rtt, icmp_type: TCP_ANSWERED, icmp_code: 0 })
+        }
+        Ok(None) => Look::Nothing,
+    }
+}
+
+fn answered(began: Instant, from: IpAddr, icmp_type: u8, icmp_code: u8) -> HopAnswer {
+    HopAnswer::Answer { from, rtt: clock::since(began), icmp_type, icmp_code }
 }
