@@ -208,7 +208,7 @@ impl TargetPolicy {
             own.port() == port && (ip == address || (ip.is_unspecified() && address.is_loopback()))
         };
         if matches!(probe, ProbeKind::Tcp | ProbeKind::Http | ProbeKind::Bandwidth) && self.own.iter().any(is_own) {
-            return Err(denied("own-listener", "this program itself listens there"));
+            return Err(denied(OWN_LISTENER, "this program itself listens there"));
         }
         self.check_ports(port, probe)
     }
@@ -230,6 +230,9 @@ impl TargetPolicy {
         Ok(())
     }
 }
+
+/// The one rule that no config lifts.
+const OWN_LISTENER: &str = "own-listener";
 
 fn denied(rule: impl fmt::Display, says: impl Into<String>) -> TargetDenied {
     TargetDenied { rule: rule.to_string(), says: says.into() }
@@ -331,9 +334,11 @@ impl TargetDenied {
     /// As a no to a command.
     #[must_use]
     pub fn rejection(self, field: &str) -> Rejection {
-        Rejection::new(RejectionKind::Denied, self.to_string())
-            .at(field)
-            .hinting("an administrator can allow it under `targets` in the config file")
+        let hint = match &*self.rule {
+            OWN_LISTENER => "measure another port: /api/health tells how this program itself is",
+            _ => "an administrator can allow it under `targets` in the config file",
+        };
+        Rejection::new(RejectionKind::Denied, self.to_string()).at(field).hinting(hint)
     }
 }
 
