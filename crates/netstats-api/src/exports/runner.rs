@@ -362,7 +362,24 @@ fn write(
 
 fn fill(app: &App, run: &Underway, wanted: Wanted, range: (Timestamp, Timestamp), part: &mut Part) -> io::Result<u64> {
     run.go_on()?;
-    wanted.write(app, part, |events| run.seen(events, range))
+    wanted.write(app, Watched { part, run }, |events| run.seen(events, range))
+}
+
+/// A file that may be called off at every write: a workbook is long in being packed after its last event.
+struct Watched<'a> {
+    part: &'a mut Part,
+    run: &'a Underway,
+}
+
+impl io::Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.run.go_on()?;
+        self.part.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.part.flush()
+    }
 }
 
 fn wish(export: &ExportJob, range: (Timestamp, Timestamp)) -> Result<Wish, Problem> {
@@ -509,10 +526,15 @@ mod tests {
     fn what_is_called_off_while_it_waits_needs_no_place_and_stops_at_once() {
         let (exporter, now) = (Exporter::default(), Timestamp::from_secs(1));
         exporter.take_up(&asked(1..=3), Position(100));
-        let _begun = [exporter.begin().unwrap(), exporter.begin().unwrap()];
+        let others = [exporter.begin().unwrap(), exporter.begin().unwrap()];
         assert!(exporter.cancel(ExportId(3)) && !exporter.cancel(ExportId(9)));
         let called_off = exporter.begin().unwrap();
         assert_eq!(called_off.export, ExportId(3));
         assert!(called_off.go_on().is_err() && called_off.seen(&[], (now, now)).is_err());
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = Place::new(folder.path().to_owned()).begin("", "report").unwrap();
+        let write = |run: &Underway, part: &mut Part| io::Write::write_all(&mut Watched { part, run }, b"row");
+        assert!(write(&others[0], &mut part).is_ok() && write(&called_off, &mut part).is_err());
     }
 }
