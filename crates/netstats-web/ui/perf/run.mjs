@@ -69,7 +69,11 @@ async function product(folder) {
   throw new Error(`${flags.binary} ended before it said where it listens`);
 }
 
-const position = async (base) => (await (await fetch(`${base}/api/health`)).json()).position;
+/** The end of the log. A kept connection may just have been closed: then it is asked once more. */
+async function position(base) {
+  const ask = () => fetch(`${base}/api/health`);
+  return (await (await ask().catch(ask)).json()).position;
+}
 
 /** Asks for the processor time of a page's main thread, in milliseconds: what it takes where nothing else runs. */
 async function clock(page) {

@@ -237,7 +237,7 @@ class Live {
   #connect(position: number): void {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
     this.#socket = new Socket(
-      { url: `${scheme}://${location.host}/ws`, position, kinds: KINDS, gatherMs: 100 },
+      { url: `${scheme}://${location.host}/ws`, position, kinds: KINDS, gatherMs: 250 },
       {
         link: (link) => (this.link = link),
         updates: (batch) => this.#take(batch),
