@@ -13,9 +13,10 @@ use crate::browser::Hosts;
 use crate::context::ApiContext;
 use crate::door::{Door, Knock};
 use crate::exports::Exporter;
+use crate::gate::Reach;
 use crate::limits::CERTIFICATE_LOOK;
 use crate::server;
-use crate::socket::Sockets;
+use crate::socket::{Ended, Sockets};
 use crate::tls::Tls;
 
 /// The door, ready to be opened.
@@ -52,16 +53,10 @@ impl Api {
             server::reach(&addresses, context.tls.is_some(), context.behind_proxy, &context.allowed_hosts)?
         };
         let limits = Arc::new(self.context.limits.clone());
-        let hosts = Hosts::new(&addresses, &self.context.allowed_hosts, reach);
         let (stop, stopping) = watch::channel(false);
-        let (clock, tls) = (self.context.clock.clone(), self.context.tls.clone());
-        let app = App::new(self.context, stopping.clone(), reach);
-        let (sockets, ended) = Sockets::new(app.clone());
-        let gate = app.clone();
-        let knock: Knock = Box::new(move |method, headers, peer| gate.gate.who(&gate.context, method, headers, peer));
-        let exporting = Exporter::drive(app.clone());
-        let routes = Arc::new(table()).mount(app, clock);
-        let door = Arc::new(Door::new(routes, hosts, limits.clone(), knock, sockets.into_upgrade()));
+        let tls = self.context.tls.clone();
+        let Opened { app, door, ended } = open(self.context, &addresses, reach, stopping.clone());
+        let exporting = Exporter::drive(app);
         let acceptor = tls.as_ref().map(Tls::acceptor);
         let serving = server::serve(listeners, acceptor, door, limits.clone(), stopping.clone());
         let mut serving = std::pin::pin!(async {
@@ -81,6 +76,33 @@ impl Api {
         let _ = tokio::time::timeout(limits.stop_time, ended.all()).await;
         Ok(())
     }
+}
+
+/// What a server is made of, besides its listeners.
+pub(crate) struct Opened {
+    pub(crate) app: Arc<App>,
+    pub(crate) door: Arc<Door>,
+    /// Tells when all WebSockets have ended.
+    pub(crate) ended: Ended,
+}
+
+/// The door to these views, as it is reached at `addresses`.
+pub(crate) fn open(
+    context: ApiContext,
+    addresses: &[SocketAddr],
+    reach: Reach,
+    stopping: watch::Receiver<bool>,
+) -> Opened {
+    let limits = Arc::new(context.limits.clone());
+    let hosts = Hosts::new(addresses, &context.allowed_hosts, reach);
+    let clock = context.clock.clone();
+    let app = App::new(context, stopping, reach);
+    let (sockets, ended) = Sockets::new(app.clone());
+    let gate = app.clone();
+    let knock: Knock = Box::new(move |method, headers, peer| gate.gate.who(&gate.context, method, headers, peer));
+    let routes = Arc::new(table()).mount(app.clone(), clock);
+    let door = Arc::new(Door::new(routes, hosts, limits, knock, sockets.into_upgrade()));
+    Opened { app, door, ended }
 }
 
 /// Goes on waiting when the work is done.

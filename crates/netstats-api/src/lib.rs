@@ -32,6 +32,8 @@ mod exports;
 mod exposition;
 mod feed;
 mod finish;
+#[cfg(netstats_fuzz)]
+pub mod fuzz;
 mod gate;
 mod guard;
 mod json;

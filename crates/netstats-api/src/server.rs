@@ -184,7 +184,7 @@ async fn secured(
     }
 }
 
-async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(crate) async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
     peer: SocketAddr,
     slot: Slot,

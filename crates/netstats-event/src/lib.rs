@@ -20,6 +20,8 @@ mod columns;
 mod config;
 mod event;
 mod export;
+#[cfg(any(test, netstats_fuzz))]
+pub mod fuzz;
 mod id;
 mod limits;
 mod observer;

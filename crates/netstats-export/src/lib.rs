@@ -15,6 +15,8 @@
 mod accounts;
 mod column;
 mod csv;
+#[cfg(any(test, netstats_fuzz))]
+pub mod fuzz;
 mod json;
 mod limits;
 mod names;

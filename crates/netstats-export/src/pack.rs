@@ -59,7 +59,7 @@ impl SigningKey {
         hex(self.0.public_key().as_ref())
     }
 
-    fn sign(&self, bytes: &[u8]) -> String {
+    pub(crate) fn sign(&self, bytes: &[u8]) -> String {
         hex(self.0.sign(bytes).as_ref())
     }
 }

@@ -94,7 +94,7 @@ fn slot(store: StoreId, head: Head, recorded_at: Timestamp, last_config: Positio
     bytes
 }
 
-fn parse(bytes: &[u8], store: StoreId) -> Option<Witness> {
+pub(crate) fn parse(bytes: &[u8], store: StoreId) -> Option<Witness> {
     let bytes: &[u8; SLOT_BYTES] = bytes.try_into().ok()?;
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let crc = u32::from_le_bytes(bytes[64..].try_into().expect("four bytes"));

@@ -10,6 +10,8 @@ mod engine;
 mod error;
 mod files;
 mod fjall_log;
+#[cfg(any(test, netstats_fuzz))]
+pub mod fuzz;
 mod guard;
 mod head;
 mod journal;

@@ -187,7 +187,7 @@ impl Manifest {
         Self::parse(&bytes).map(Some).ok_or_else(|| damaged(&path))
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut lines = open_text(bytes)?.into_iter();
         matches!(lines.next()?, ("format", "1" | PLAIN_FORMAT | MANIFEST_FORMAT)).then_some(())?;
         let ("store", store) = lines.next()? else { return None };
@@ -257,7 +257,7 @@ impl Witness {
         Self::parse(&bytes).map(Some).ok_or_else(|| damaged(&path))
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let lines = open_text(bytes)?;
         let [
             ("format", WITNESS_FORMAT),

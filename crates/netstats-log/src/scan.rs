@@ -10,6 +10,9 @@
 //! The writer syncs each batch before it begins the next one. So damage with a whole batch after it is damage to
 //! something durable, and only the last batch can be torn.
 
+#[cfg(any(test, netstats_fuzz))]
+pub(crate) mod fuzz;
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;

@@ -28,6 +28,8 @@ mod connect;
 mod datagrams;
 mod dns;
 mod flight;
+#[cfg(any(test, netstats_fuzz))]
+pub mod fuzz;
 mod http;
 mod icmp;
 pub mod limits;

@@ -109,6 +109,12 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// When a certificate ends; none if it cannot be read.
+pub(crate) fn expiry(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(Timestamp::from_secs(certificate.validity().not_after.timestamp()))
+}
+
 /// Checks by the roots, if there are any, and keeps the end of the first certificate shown.
 struct Watching {
     roots: Option<Arc<WebPkiServerVerifier>>,
@@ -131,8 +137,7 @@ impl ServerCertVerifier for Watching {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(end_entity) {
-            let expires = Timestamp::from_secs(certificate.validity().not_after.timestamp());
+        if let Some(expires) = expiry(end_entity) {
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(expires);
         }
         match &self.roots {

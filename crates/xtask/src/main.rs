@@ -1,6 +1,7 @@
 //! Project chores. `cargo xtask test` is the one test command; `cargo xtask test STEP...` runs some of its steps.
 
 mod dist;
+mod fuzz;
 mod http;
 mod lab;
 mod layout;

@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{Step, command, root, say};
-use crate::{dist, lab, layout, tools};
+use crate::{dist, fuzz, lab, layout, tools};
 
 type Run = fn(&mut Step) -> Result<()>;
 
 /// Name, what it proves, and how.
-pub(crate) const STEPS: [(&str, &str, Run); 10] = [
+pub(crate) const STEPS: [(&str, &str, Run); 11] = [
     ("tools", "what the tests need is there, or is installed", tools::provide),
     ("format", "every file is formatted", |step| step.run("cargo", &["fmt", "--all", "--check"])),
     ("layout", "crates use each other only as docs/ARCHITECTURE.md says", layout::check),
@@ -24,6 +24,7 @@ pub(crate) const STEPS: [(&str, &str, Run); 10] = [
         let arguments = ["test", "--workspace", "--no-fail-fast", "--", "--show-output"];
         step.run_with("cargo", &arguments, &crate::step::root(), &[("PATH", &tools::path_with_python())])
     }),
+    ("fuzz", "whatever reads bytes from outside, fed with any bytes by how they steer it", fuzz::run),
     ("no-ui", "the product builds without its web interface", |step| {
         step.run("cargo", &["check", "-p", "network-stats", "--no-default-features"])
     }),

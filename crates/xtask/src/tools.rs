@@ -12,7 +12,8 @@ struct Tool {
     left_out: &'static str,
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 15] = [
+    Tool { program: "c++", package: "g++", left_out: "coverage-guided fuzzing" },
     Tool { program: "python3", package: "python3-venv", left_out: "what Python reads back" },
     Tool { program: "soffice", package: "libreoffice-calc", left_out: "the report in LibreOffice" },
     Tool { program: "pdftoppm", package: "poppler-utils", left_out: "the report on paper" },

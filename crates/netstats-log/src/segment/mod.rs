@@ -22,6 +22,8 @@ mod build;
 mod cache;
 mod column;
 mod format;
+#[cfg(any(test, netstats_fuzz))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod mutated;
 mod page;

@@ -81,13 +81,9 @@ pub(super) async fn run(plan: &Plan, way: Way) -> Result<Moved, String> {
             EXCHANGE_RESULTS => {
                 send_json(&mut control, &results(&moved, retransmits)).await?;
                 let theirs = read_json(&mut control).await?;
-                received_there = theirs["streams"]
-                    .as_array()
-                    .map(|streams| streams.iter().filter_map(|stream| stream["bytes"].as_u64()).sum::<u64>());
+                received_there = received(&theirs);
                 if way == Way::Down {
-                    retransmits = theirs["streams"].as_array().and_then(|streams| {
-                        streams.iter().map(|stream| u32::try_from(stream["retransmits"].as_u64()?).ok()).sum()
-                    });
+                    retransmits = resent(&theirs);
                 }
             }
             DISPLAY_RESULTS => {
@@ -134,6 +130,18 @@ async fn transfer(mut stream: TcpStream, way: Way, meter: Arc<Meter>, mut stoppe
         }
     }
     (bytes, if way == Way::Up { platform::retransmits(&stream) } else { None })
+}
+
+/// Bytes that the other side has received, by its results; none if they do not say.
+pub(super) fn received(results: &Value) -> Option<u64> {
+    let mut bytes = results["streams"].as_array()?.iter().filter_map(|stream| stream["bytes"].as_u64());
+    bytes.try_fold(0_u64, u64::checked_add)
+}
+
+/// Segments that it has sent again; none if it does not say of every stream.
+pub(super) fn resent(results: &Value) -> Option<u32> {
+    let mut streams = results["streams"].as_array()?.iter();
+    streams.try_fold(0_u32, |sum, stream| sum.checked_add(u32::try_from(stream["retransmits"].as_u64()?).ok()?))
 }
 
 /// What this side has to tell; the numbers of streams are iperf3's (there is no 2).
@@ -187,4 +195,18 @@ async fn read_json(control: &mut TcpStream) -> Result<Value, String> {
     let mut text = vec![0; length as usize];
     control.read_exact(&mut text).await.map_err(broke)?;
     serde_json::from_slice(&text).map_err(|error| format!("the iperf3 server's results cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_results_are_summed_and_absurd_ones_are_none() {
+        let results = json!({"streams": [{"bytes": 7, "retransmits": 1}, {"bytes": 5, "retransmits": 2}]});
+        assert_eq!((received(&results), resent(&results)), (Some(12), Some(3)));
+        let absurd = json!({"streams": [{"bytes": u64::MAX, "retransmits": u32::MAX}, {"bytes": 1, "retransmits": 1}]});
+        assert_eq!((received(&absurd), resent(&absurd)), (None, None));
+        assert_eq!((received(&json!({})), resent(&json!({"streams": [{}]}))), (None, None));
+    }
 }

@@ -1,6 +1,8 @@
 //! Bandwidth: goodput each way as the receiver saw it, and what it does to round trips.
 
 mod cpu;
+#[cfg(any(test, netstats_fuzz))]
+pub(crate) mod fuzz;
 mod iperf3;
 mod latency;
 mod meter;

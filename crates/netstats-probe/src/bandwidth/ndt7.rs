@@ -140,7 +140,7 @@ async fn upload<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Elapsed time and bytes of a measurement message.
-fn app_info(text: &str) -> Option<(Duration, u64)> {
+pub(super) fn app_info(text: &str) -> Option<(Duration, u64)> {
     let message: Value = serde_json::from_str(text).ok()?;
     let info = &message["AppInfo"];
     Some((Duration::from_micros(info["ElapsedTime"].as_u64()?), info["NumBytes"].as_u64()?))

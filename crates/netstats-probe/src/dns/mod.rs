@@ -1,6 +1,8 @@
 //! DNS: a server asked directly and timed, or the system's own resolver as applications feel it.
 
 mod exchange;
+#[cfg(any(test, netstats_fuzz))]
+pub(crate) mod fuzz;
 mod message;
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,7 @@
 //! HTTP(S): one request, phase by phase: name, connection, TLS, first byte, whole.
 
+#[cfg(any(test, netstats_fuzz))]
+pub(crate) mod fuzz;
 mod message;
 mod url;
 

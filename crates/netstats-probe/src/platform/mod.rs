@@ -21,8 +21,8 @@ mod unix;
 pub(crate) use unix::is_connecting;
 
 // Compiled for the tests of every system: it is pure.
-#[cfg(any(windows, test))]
-mod helper;
+#[cfg(any(windows, test, netstats_fuzz))]
+pub(crate) mod helper;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]

@@ -125,7 +125,7 @@ pub(crate) fn demo() -> Result<Config, Problem> {
     parse(Path::new("(the demo's own)"), include_bytes!("../../../../config/examples/demo.ron"))
 }
 
-fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {
+pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Config, Problem> {
     parse_with(file, bytes, renamed::RENAMED)
 }
 
