@@ -181,15 +181,21 @@ pub fn http(bytes: &[u8]) {
 pub fn http_seeds() -> Vec<Vec<u8>> {
     let host = "host: localhost:8080\r\n";
     let json = "content-type: application/json\r\n";
-    let frames: Vec<u8> = [r#"{"op":"ping"}"#, r#"{"op":"subscribe","id":"a"}"#].iter().flat_map(|t| frame(t)).collect();
+    let frames: Vec<u8> =
+        [r#"{"op":"ping"}"#, r#"{"op":"subscribe","id":"a"}"#].iter().flat_map(|t| frame(t)).collect();
     [
         format!("GET /api/health HTTP/1.1\r\n{host}\r\n").into_bytes(),
-        format!("GET /api/jobs/1?fields=name HTTP/1.1\r\n{host}if-none-match: \"v3\"\r\nrange: bytes=0-9\r\n\r\n").into(),
+        format!("GET /api/jobs/1?fields=name HTTP/1.1\r\n{host}if-none-match: \"v3\"\r\nrange: bytes=0-9\r\n\r\n")
+            .into(),
         format!("HEAD /api/destinations HTTP/1.0\r\n{host}connection: keep-alive\r\n\r\n").into(),
         format!("POST /api/destinations HTTP/1.1\r\n{host}{json}content-length: 2\r\n\r\n{{}}").into(),
-        format!("POST /api/jobs HTTP/1.1\r\n{host}{json}transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n").into(),
+        format!("POST /api/jobs HTTP/1.1\r\n{host}{json}transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")
+            .into(),
         format!("DELETE /api/jobs/pings HTTP/1.1\r\n{host}idempotency-key: k\r\nif-match: \"v3\"\r\n\r\n").into(),
-        format!("OPTIONS /api/jobs HTTP/1.1\r\n{host}origin: http://localhost:8080\r\n\r\nGET / HTTP/1.1\r\n{host}\r\n").into(),
+        format!(
+            "OPTIONS /api/jobs HTTP/1.1\r\n{host}origin: http://localhost:8080\r\n\r\nGET / HTTP/1.1\r\n{host}\r\n"
+        )
+        .into(),
         format!("PUT /api/jobs/1 HTTP/1.1\r\n{host}{json}expect: 100-continue\r\ncontent-length: 2\r\n\r\n{{}}").into(),
         format!("GET /api/me HTTP/1.1\r\n{host}authorization: Bearer nsc_00\r\ncookie: nsc=00; a=b\r\n\r\n").into(),
         [format!("GET /ws HTTP/1.1\r\n{host}{HANDSHAKE}\r\n").into_bytes(), frames].concat(),
@@ -308,7 +314,8 @@ pub fn ws_seeds() -> Vec<Vec<u8>> {
     ];
     let frames: Vec<u8> = lines.iter().flat_map(|line| frame(line)).collect();
     // A fragmented text, a ping, a close with its code.
-    let odd = [&[0x01, 0x81, 0, 0, 0, 0, b'{'][..], &[0x80, 0x81, 0, 0, 0, 0, b'}'], &[0x89, 0x80, 0, 0, 0, 0]].concat();
+    let odd =
+        [&[0x01, 0x81, 0, 0, 0, 0, b'{'][..], &[0x80, 0x81, 0, 0, 0, 0, b'}'], &[0x89, 0x80, 0, 0, 0, 0]].concat();
     let mut seeds: Vec<Vec<u8>> = lines.iter().map(|line| format!("\0\n{line}").into_bytes()).collect();
     seeds.push(format!("\0\n{}", lines.join("\n")).into_bytes());
     seeds.push(b"\0replay_from=1&to=9&speed=max&follow=true&destinations=one,2&kinds=sample\n".to_vec());

@@ -242,7 +242,8 @@ mod tests {
     fn the_fuzzer_begins_with_messages_that_are_understood() {
         for seed in quoted_seeds() {
             let is_v6 = seed[0] & 0x80 != 0;
-            let head = if is_v6 { [seed[0] & 0x7f, 0, 0, 0, seed[1], 0, 0, 0] } else { [seed[0], 0, 0, 0, 0, seed[1], 0, 0] };
+            let head =
+                if is_v6 { [seed[0] & 0x7f, 0, 0, 0, seed[1], 0, 0, 0] } else { [seed[0], 0, 0, 0, 0, seed[1], 0, 0] };
             let message = [&head[..], &seed[2..]].concat();
             let parsed = if is_v6 { icmp::parse_v6(&message) } else { icmp::parse_v4(&message, true) };
             let Ok(Message::Error { quoted, .. }) = parsed else { panic!("{parsed:?}") };

@@ -185,7 +185,8 @@ fn explain(name: &str, program: &Path, said: &str) -> String {
         let last: Vec<&str> = last.into_iter().rev().collect();
         return format!("the target {name} failed without an input:\n{}", last.join("\n"));
     };
-    let telling = |line: &&str| line.contains("panicked at") || line.starts_with("SUMMARY:") || line.contains("ERROR: ");
+    let telling =
+        |line: &&str| line.contains("panicked at") || line.starts_with("SUMMARY:") || line.contains("ERROR: ");
     let mut why: Vec<&str> = Vec::new();
     let mut lines = said.lines();
     while let Some(line) = lines.next() {

@@ -157,7 +157,8 @@ pub(crate) fn page(bytes: &[u8]) {
 pub(crate) fn page_seeds(scratch: &Path) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for file in [golden(), golden_summarised(scratch)] {
-        let footer = Footer::read(file[file.len() - FOOTER_BYTES..].first_chunk().expect("a footer"), file.len() as u64);
+        let footer =
+            Footer::read(file[file.len() - FOOTER_BYTES..].first_chunk().expect("a footer"), file.len() as u64);
         let index = &file[slice(&file, footer.expect("a whole footer").index).expect("its index")];
         for entry in PageEntry::read_all(index).expect("a whole index") {
             let kind = Kind::ALL.iter().position(|kind| kind.code() == entry.kind).expect("a known kind");
