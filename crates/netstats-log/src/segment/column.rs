@@ -1,11 +1,16 @@
 //! One column of whole numbers as bytes: a constant costs as much as the constant, everything else goes through pco.
 
 use pco::data_types::Number;
-use pco::standalone::{simple_compress, simple_decompress_into};
+use pco::standalone::{DecompressorItem, FileDecompressor, simple_compress};
 use pco::{ChunkConfig, PagingSpec};
 
 const CONSTANT: u8 = 0;
 const PACKED: u8 = 1;
+/// Of a chunk of pco: the byte that ends the chunks in the place of its first, where the mode lies (behind a byte for the
+/// type and three for the count, in the lower four bits), and the mode with a dictionary.
+const NO_MORE_CHUNKS: u8 = 0;
+const MODE_AT: usize = 4;
+const DICTIONARY: u8 = 4;
 
 /// What a column is made of.
 pub(super) trait Whole: Number + Copy + PartialEq + Default + Into<i64> + TryFrom<i64> {}
@@ -81,10 +86,31 @@ impl<'a> Reader<'a> {
                 let packed = self.u32()? as usize;
                 let packed = self.take(packed)?;
                 let mut numbers = vec![T::default(); length];
-                let progress = simple_decompress_into(packed, &mut numbers).ok()?;
-                (progress.finished && progress.n_processed == length).then_some(Numbers::Values(numbers))
+                unpack(packed, &mut numbers)?;
+                Some(Numbers::Values(numbers))
             }
             _ => None,
+        }
+    }
+}
+
+/// Fills `numbers` with exactly those that are packed; none if there are more or less.
+fn unpack<T: Whole>(packed: &[u8], mut numbers: &mut [T]) -> Option<()> {
+    let (file, mut rest) = FileDecompressor::new(packed).ok()?;
+    loop {
+        // pco takes memory for a dictionary, up to 256 MiB, by a length that it has not checked. We never write one.
+        let mode = rest.get(MODE_AT).map_or(0, |byte| byte & 0x0f);
+        if mode == DICTIONARY && rest[0] != NO_MORE_CHUNKS {
+            return None;
+        }
+        match file.chunk_decompressor::<T, _>(rest).ok()? {
+            DecompressorItem::Chunk(mut chunk) => {
+                let (now, later) = std::mem::take(&mut numbers).split_at_mut_checked(chunk.n())?;
+                let progress = chunk.read(now).ok()?;
+                (progress.finished && progress.n_processed == now.len()).then_some(())?;
+                (numbers, rest) = (later, chunk.into_src());
+            }
+            DecompressorItem::EndOfData(_) => return numbers.is_empty().then_some(()),
         }
     }
 }
@@ -135,6 +161,25 @@ mod tests {
             let _ = Reader(&bytes).column::<u32>(length);
             let _ = Reader(&bytes[..cut.index(bytes.len())]).column::<u32>(numbers.len());
         }
+    }
+
+    #[test]
+    fn a_dictionary_is_refused_for_its_length_is_not_checked() {
+        let numbers: Vec<u32> = (0..600).map(|i| i % 7 * 1_000_003).collect();
+        let packed = |mode| simple_compress(&numbers, &ChunkConfig::default().with_mode_spec(mode)).unwrap();
+        let mut out = vec![0; numbers.len()];
+        assert_eq!(unpack(&packed(pco::ModeSpec::Classic), &mut out), Some(()));
+        assert_eq!(out, numbers);
+        assert_eq!(unpack(&packed(pco::ModeSpec::TryDict), &mut out), None);
+        assert_eq!(unpack(&packed(pco::ModeSpec::Classic), &mut out[1..]), None, "more than there is room for");
+        out.push(0);
+        assert_eq!(unpack(&packed(pco::ModeSpec::Classic), &mut out), None, "less than is asked for");
+    }
+
+    #[test]
+    fn columns_of_many_chunks_come_back() {
+        let numbers: Vec<u32> = (0..(1 << 18) + 700).map(|i: u32| i.wrapping_mul(2_654_435_761) >> 9).collect();
+        assert!(back(&numbers).unwrap() == numbers);
     }
 
     #[test]
