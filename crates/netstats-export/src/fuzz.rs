@@ -1,32 +1,38 @@
 //! What the fuzzer runs on any bytes, and what it begins with. Compiled for it and for tests alone.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
 use jiff::tz::TimeZone;
 use netstats_event::{ChainHash, Draft, Envelope, HEADER_BYTES, Kind, Metric, Position, Record, Timestamp, decode};
+use netstats_stats::Accounting;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::pack::{MANIFEST, Pack, RECORDS, REPORT, SIGNATURE};
+use crate::pack::{ACCOUNTS, MANIFEST, Pack, RECORDS, REPORT, SIGNATURE};
 use crate::{Linked, Names, ReportHead, SigningKey, verify_pack};
 
 const KEY: [u8; 32] = [7; 32];
 /// Bytes of the chain before each record of a pack.
 const CHAIN_BYTES: usize = 16;
 
-/// The parts of an evidence pack behind their lengths: two bytes for the manifest, two for the records, the rest is the
-/// report. The archive around them is whole, the manifest is signed, and the records' checksums are right.
+/// The parts of an evidence pack behind their lengths: two bytes each for the manifest, the accounts and the records, the
+/// rest is the report. The archive around them is whole, the manifest is signed, and the records' checksums are right.
 pub fn pack(bytes: &[u8]) {
-    let Some(([a, b, c, d], rest)) = bytes.split_first_chunk() else { return };
-    let manifest = usize::from(u16::from_le_bytes([*a, *b])).min(rest.len());
-    let (manifest, rest) = rest.split_at(manifest);
-    let records = usize::from(u16::from_le_bytes([*c, *d])).min(rest.len());
-    let (records, report) = rest.split_at(records);
+    let Some((lengths, mut rest)) = bytes.split_first_chunk::<6>() else { return };
+    let [manifest, accounts, records] = [0, 2, 4].map(|at| {
+        let length = usize::from(u16::from_le_bytes([lengths[at], lengths[at + 1]]));
+        let (part, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        part
+    });
+    let report = rest;
     let records = mended(records);
     let key = SigningKey::from_seed(&KEY);
     let pack = archive(&[
         (RECORDS, &records),
         (REPORT, report),
+        (ACCOUNTS, accounts),
         (MANIFEST, manifest),
         (SIGNATURE, key.sign(manifest).as_bytes()),
     ]);
@@ -97,12 +103,13 @@ pub fn pack_seeds() -> Vec<Vec<u8>> {
         time_zone_name: "UTC".into(),
         generated_at: last.plus(hour),
         generator: "fuzz".into(),
+        accounting: Accounting::default(),
         position: Position(linked.len() as u64),
         chain: before.to_string(),
     };
     let (names, metrics, key) = (Names::default(), vec![Metric::Ping, Metric::PacketLoss], SigningKey::from_seed(&KEY));
     let mut pack = Vec::new();
-    Pack { head, names, metrics, key: &key }
+    Pack { head, names, metrics, accounts: BTreeMap::new(), key: &key }
         .write(std::iter::once(Ok(events)), &mut |_| Ok(linked.clone()), &mut pack)
         .expect("a pack in memory");
     let mut zip = ZipArchive::new(Cursor::new(pack)).expect("a whole archive");
@@ -111,9 +118,10 @@ pub fn pack_seeds() -> Vec<Vec<u8>> {
         zip.by_name(name).expect("a part").read_to_end(&mut bytes).expect("a part");
         bytes
     };
-    let (manifest, records, report) = (part(MANIFEST), part(RECORDS), part(REPORT));
-    let length = |bytes: &[u8]| u16::try_from(bytes.len()).expect("a small part").to_le_bytes();
-    vec![[&length(&manifest)[..], &length(&records), &manifest, &records, &report].concat()]
+    let [manifest, accounts, records, report] = [MANIFEST, ACCOUNTS, RECORDS, REPORT].map(|name| part(name));
+    let length = |bytes: &Vec<u8>| u16::try_from(bytes.len()).expect("a small part").to_le_bytes();
+    let lengths = [&manifest, &accounts, &records].map(length);
+    vec![[&lengths.concat()[..], &manifest, &accounts, &records, &report].concat()]
 }
 
 #[cfg(test)]

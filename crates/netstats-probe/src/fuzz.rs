@@ -64,7 +64,10 @@ fn look(parsed: Result<Message<'_>, icmp::Fault>) {
     if let Some(token) = mark::claimed(payload) {
         let key = mark::Key::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(!key.holds(token, address, payload) && !key.starts(token, address, payload), "nobody knows the key");
+        assert!(
+            !key.holds(token, address, payload, payload.len()) && !key.starts(token, address, payload),
+            "nobody knows the key"
+        );
     }
 }
 
