@@ -113,12 +113,12 @@ pub fn pack_seeds() -> Vec<Vec<u8>> {
         .write(std::iter::once(Ok(events)), &mut |_| Ok(linked.clone()), &mut pack)
         .expect("a pack in memory");
     let mut zip = ZipArchive::new(Cursor::new(pack)).expect("a whole archive");
-    let mut part = |name: &str| {
+    let part = |name: &str| {
         let mut bytes = Vec::new();
         zip.by_name(name).expect("a part").read_to_end(&mut bytes).expect("a part");
         bytes
     };
-    let [manifest, accounts, records, report] = [MANIFEST, ACCOUNTS, RECORDS, REPORT].map(|name| part(name));
+    let [manifest, accounts, records, report] = [MANIFEST, ACCOUNTS, RECORDS, REPORT].map(part);
     let length = |bytes: &Vec<u8>| u16::try_from(bytes.len()).expect("a small part").to_le_bytes();
     let lengths = [&manifest, &accounts, &records].map(length);
     vec![[&lengths.concat()[..], &manifest, &accounts, &records, &report].concat()]
