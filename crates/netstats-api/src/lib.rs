@@ -22,6 +22,7 @@ mod bodies;
 mod browser;
 mod command;
 mod context;
+mod csv;
 mod declare;
 mod door;
 #[cfg(test)]

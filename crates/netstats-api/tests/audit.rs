@@ -65,6 +65,19 @@ async fn a_removed_destination_comes_back_with_its_history_and_its_jobs() {
     server.stop().await;
 }
 
+/// The jobs of `server` as CSV, after one was added that has everything a job can have.
+async fn rich_jobs(server: &Server) -> Vec<u8> {
+    let job = json!({"name": "=all \"of\" it", "interval": "10m", "metrics": ["ping", "http"], "destinations": ["one"],
+        "destination_tags": ["a;b", "c"], "tags": ["slow;er"], "enabled": false, "description": "two\nlines, and more",
+        "start_time": "2026-12-01T00:00:00Z", "end_time": "2027-12-01T00:00:00Z", "packets": 5,
+        "active_hours": {"time_zone": "Europe/Berlin", "spans": [{"day": "mon", "from": "08:00", "to": "18:00"}]},
+        "options": {"http": {"path": "/a,b?c=%22", "expect_status": [200, 204]}, "ping": {"dscp": 46}}});
+    server.post("/api/jobs", &job).await.is(201);
+    let answer = server.get("/api/inventory?format=csv&entries=jobs").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+    answer.body
+}
+
 #[tokio::test]
 async fn what_goes_out_comes_in_again() {
     let server = start().await;
@@ -82,6 +95,15 @@ async fn what_goes_out_comes_in_again() {
     let third = start().await;
     let imported = third.ask("POST", "/api/inventory", &[("content-type", "text/csv")], Some(&csv.body)).await;
     assert_eq!(imported.is(200)["changed"], 2);
+    let text = [("content-type", "text/csv")];
+    let jobs = rich_jobs(&server).await;
+    assert_eq!(third.ask("POST", "/api/inventory", &text, Some(&jobs)).await.is(200)["changed"], 2);
+    let again = third.get("/api/inventory?format=csv&entries=jobs").await.body;
+    assert_eq!(String::from_utf8(again), String::from_utf8(jobs.clone()), "nothing is lost on the way");
+    assert_eq!(third.ask("POST", "/api/inventory", &text, Some(&jobs)).await.is(200)["changed"], 0);
+    let pasted = b"name,metrics,interval,destinations\nby hand,ping;dns,5m,one;two\n";
+    assert_eq!(third.ask("POST", "/api/inventory", &text, Some(pasted)).await.is(200)["changed"], 1);
+    assert_eq!(third.get("/api/jobs/by%20hand").await.is(200)["metrics"], json!(["ping", "dns"]));
     let wrong = json!({"destinations": [{"name": "ok", "host": "192.0.2.1"}, {"name": "bad", "host": "no host!"}]});
     third.post("/api/inventory", &wrong).await.refuses(422, Some("destinations[1].host"));
     third.post("/api/inventory", &json!({"jobs": [{"name": "j"}]})).await.refuses(422, Some("jobs[0].interval"));

@@ -203,6 +203,10 @@ async fn what_is_not_acceptable_is_named_with_its_field() {
     }
     let problem = server.post("/api/jobs", &job(json!({"intervall": "60s"}))).await.refuses(422, Some("intervall"));
     assert_eq!(problem["hint"], "did you mean \"interval\"?");
+    let problem = server.post("/api/jobs", &job(json!({"interval": 59}))).await.refuses(422, Some("interval"));
+    assert_eq!(problem["detail"], "interval is the number 59, without a unit");
+    assert_eq!(problem["accepted"], "a duration as \"60s\", \"5m\", \"1h30m\", from 60 s to 604800 s");
+    assert_eq!(problem["hint"], "write \"59s\", or give seconds as interval_s");
     let problem = server.post("/api/jobs", &job(json!({"interval": "59s"}))).await.refuses(422, Some("interval_s"));
     assert!(problem["accepted"].as_str().unwrap().contains("60"), "{problem}");
     assert_eq!(server.get("/api/jobs").await.is(200)["items"].as_array().unwrap().len(), 1, "nothing half-applied");

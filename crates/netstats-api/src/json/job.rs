@@ -1,7 +1,7 @@
 //! A job in JSON.
 
 use netstats_event::{DestinationId, JobId, JobSpec, ManagedBy, Metric, Timestamp, WeeklyHours, WeeklySpan};
-use netstats_inventory::{DesiredJob, Inventory, Job};
+use netstats_inventory::{DesiredJob, Inventory, Job, MAX_INTERVAL_S};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -188,43 +188,52 @@ pub(crate) struct JobPatch {
 /// What a GET shows and a PUT may give back without meaning anything by it.
 const SHOWN_ONLY: &[&str] = &["id", "state", "managed_by", "created_at", "updated_at", "position"];
 
+/// What a description is read by besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadBy {
+    /// What `now` is in its times.
+    pub(crate) now: Timestamp,
+    /// The policy's shortest interval in seconds, to be named where an interval cannot be read.
+    pub(crate) floor_s: u32,
+}
+
 /// A job as a client describes it. What is left out has its default. `current` is what a PUT or PATCH replaces: where
-/// `packets` and `options.ping.packets` disagree, the one that was changed counts. Its times may be told from `now`.
+/// `packets` and `options.ping.packets` disagree, the one that was changed counts. Its times may be told from now.
 pub(crate) fn read_job(
     json: &Json,
     inventory: &Inventory,
     current: Option<&JobSpec>,
-    now: Timestamp,
+    by: ReadBy,
 ) -> Result<JobSpec, Problem> {
     let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
     let destinations = read_destinations(&mut fields, inventory)?;
-    read_fields(fields, destinations, current, now)
+    read_fields(fields, destinations, current, by)
 }
 
 /// A job whose destinations are names: of entries that may come with it.
-pub(crate) fn read_job_by_names(json: &Json, now: Timestamp) -> Result<DesiredJob, Problem> {
+pub(crate) fn read_job_by_names(json: &Json, by: ReadBy) -> Result<DesiredJob, Problem> {
     let mut fields = Fields::of(json, "")?.ignore(SHOWN_ONLY);
     let destinations = fields.texts("destinations")?.unwrap_or_default();
     // A GET shows both; ids mean nothing elsewhere.
     let _ = fields.value("destination_ids");
-    Ok(DesiredJob { spec: read_fields(fields, Vec::new(), None, now)?, destinations })
+    Ok(DesiredJob { spec: read_fields(fields, Vec::new(), None, by)?, destinations })
 }
 
 fn read_fields(
     mut fields: Fields<'_>,
     destinations: Vec<DestinationId>,
     current: Option<&JobSpec>,
-    now: Timestamp,
+    by: ReadBy,
 ) -> Result<JobSpec, Problem> {
     let name = fields.required_text("name")?;
     let description = fields.text("description")?;
     let tags = fields.texts("tags")?.unwrap_or_default();
     let enabled = fields.flag("enabled")?.unwrap_or(true);
-    let interval_s = read_interval(&mut fields, current)?;
+    let interval_s = read_interval(&mut fields, current, by.floor_s)?;
     let metrics = read_metrics(&mut fields)?;
     let destination_tags = fields.texts("destination_tags")?.unwrap_or_default();
-    let start_time = read_time(&mut fields, "start_time", now)?;
-    let end_time = read_time(&mut fields, "end_time", now)?;
+    let start_time = read_time(&mut fields, "start_time", by.now)?;
+    let end_time = read_time(&mut fields, "end_time", by.now)?;
     let active_hours = read_hours(&mut fields, "active_hours")?;
     let mut options = fields.value("options").map(read_options).transpose()?.unwrap_or_default();
     let given = fields.peek("options").and_then(|options| options.get("ping"));
@@ -276,23 +285,26 @@ where
     })
 }
 
-fn read_interval(fields: &mut Fields<'_>, current: Option<&JobSpec>) -> Result<u32, Problem> {
+fn read_interval(fields: &mut Fields<'_>, current: Option<&JobSpec>, floor_s: u32) -> Result<u32, Problem> {
+    let accepted = || format!("{}, from {floor_s} s to {MAX_INTERVAL_S} s", duration::ACCEPTED);
     let seconds: Option<u32> = fields.number("interval_s")?;
     let text = match fields.value("interval") {
         None => None,
         Some(Json::Text(text)) => {
             let parsed = duration::parse_seconds(text).and_then(|s| u32::try_from(s).ok());
             let shown: String = text.chars().take(80).collect();
-            Some(parsed.ok_or_else(|| fields.refuse("interval", &format!("is {shown:?}"), duration::ACCEPTED))?)
+            Some(parsed.ok_or_else(|| fields.refuse("interval", &format!("is {shown:?}"), &accepted()))?)
         }
-        Some(_) => {
+        // 59 what? A text says its unit; `interval_s` has it in its name.
+        Some(Json::Number(number)) => {
             return Err(fields
-                .refuse("interval", "is no text", duration::ACCEPTED)
-                .hint("a number of seconds goes into interval_s"));
+                .refuse("interval", &format!("is the number {number}, without a unit"), &accepted())
+                .hint(format!("write \"{number}s\", or give seconds as interval_s")));
         }
+        Some(_) => return Err(fields.refuse("interval", "is no text", &accepted())),
     };
     match (text, seconds) {
-        (None, None) => Err(fields.refuse("interval", "is missing", duration::ACCEPTED)),
+        (None, None) => Err(fields.refuse("interval", "is missing", &accepted())),
         (Some(one), None) | (None, Some(one)) => Ok(one),
         // A PUT of what a GET showed, with `interval` added.
         (Some(text), Some(seconds)) if text == seconds || current.is_some_and(|c| c.interval_s == seconds) => Ok(text),

@@ -21,7 +21,7 @@ pub(crate) use event::{event_data, hex, row_text};
 pub(crate) use export::{ExportInput, ExportJson, RunJson, read_export};
 pub(crate) use figures::{Columns, Figures, PointRow, percent, reasons};
 pub(crate) use job::{
-    JobInput, JobJson, JobPatch, StateJson, read_job, read_job_by_names, read_past_destinations, read_time,
+    JobInput, JobJson, JobPatch, ReadBy, StateJson, read_job, read_job_by_names, read_past_destinations, read_time,
 };
 pub(crate) use options::read_options;
 pub(crate) use read::{Fields, Json, parse};

@@ -4,28 +4,53 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use netstats_event::{DestinationSpec, Timestamp};
+use netstats_event::DestinationSpec;
 use netstats_inventory::{Command, DesiredJob, Inventory};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::command::{blocking, carry_out};
+use crate::csv;
 use crate::declare::{AS_OF, Param, ParamKind, param};
-use crate::json::{DestinationJson, Fields, JobJson, Json, parse, read_destination, read_job_by_names};
+use crate::json::{DestinationJson, Fields, JobJson, Json, ReadBy, parse, read_destination, read_job_by_names};
 use crate::moment::Moment;
 use crate::problem::Problem;
 use crate::reply::{JSON, Reply, to_bytes};
 use crate::route::Call;
+use crate::routes::jobs::read_by;
 
 /// The bodies that an import takes.
 pub(crate) const TYPES: &[&str] = &["application/json", "text/csv"];
 pub(crate) const EXPORT: &[Param] =
-    &[param("format", ParamKind::Word(&["json", "csv"]), "CSV holds the destinations alone"), AS_OF];
+    &[
+    param("format", ParamKind::Word(&["json", "csv"]), "JSON holds both; CSV the destinations, or what `entries` says"),
+    param("entries", ParamKind::Word(&["destinations", "jobs"]), "These alone"),
+    AS_OF,
+];
 pub(crate) const IMPORT: &[Param] = &[param("dry_run", ParamKind::Flag, "Say what would change, and change nothing")];
 
-/// Columns of the CSV.
+/// Columns of a CSV of destinations.
 const COLUMNS: [&str; 7] = ["name", "host", "port", "display_name", "description", "tags", "status"];
+/// Columns of a CSV of jobs. Hours and options are JSON, as in a job's own.
+const JOB_COLUMNS: [&str; 15] = [
+    "name",
+    "interval_s",
+    "metrics",
+    "destinations",
+    "destination_tags",
+    "enabled",
+    "description",
+    "tags",
+    "start_time",
+    "end_time",
+    "active_hours",
+    "packets",
+    "spacing_ms",
+    "timeout_ms",
+    "options",
+];
 
 /// All destinations and jobs, as an import takes them.
 #[derive(Serialize, ToSchema)]
@@ -54,41 +79,54 @@ pub(crate) struct ImportedJson {
 
 /// `GET /api/inventory`
 pub(crate) async fn export(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let format = call.query.get("format").map(str::to_owned);
+    let (format, entries) = (call.query.get("format").map(str::to_owned), call.query.get("entries").map(str::to_owned));
     let inventory = match call.query.get("as_of") {
         None => app.context.inventory.current(),
         Some(_) => blocking(move || Moment::of(&app, &call)).await??.inventory,
     };
-    let destinations = inventory.destinations.values();
+    let has = |name: &str| entries.as_deref().is_none_or(|entries| entries == name);
+    let destinations = inventory.destinations.values().filter(|_| has("destinations"));
+    let jobs = inventory.jobs.values().filter(|_| has("jobs")).map(|job| JobJson::new(job, &inventory, None));
     if format.as_deref() == Some("csv") {
-        let rows = destinations.map(|destination| csv_row(&destination.spec));
-        let text: String = std::iter::once(COLUMNS.join(",") + "\r\n").chain(rows).collect();
+        let text: String = if entries.as_deref() == Some("jobs") {
+            std::iter::once(csv::record(JOB_COLUMNS)).chain(jobs.map(|job| job_row(&job))).collect()
+        } else {
+            std::iter::once(csv::record(COLUMNS)).chain(destinations.map(|it| destination_row(&it.spec))).collect()
+        };
         return Ok(Reply::new(StatusCode::OK).body(HeaderValue::from_static("text/csv; charset=utf-8"), text));
     }
     let bulk = BulkJson {
         destinations: destinations.map(|destination| DestinationJson::plain(destination)).collect(),
-        jobs: inventory.jobs.values().map(|job| JobJson::new(job, &inventory, None)).collect(),
+        jobs: jobs.collect(),
     };
     Ok(Reply::new(StatusCode::OK).body(JSON, to_bytes(&bulk)))
 }
 
-/// RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe, which the import takes off again.
-fn csv_row(spec: &DestinationSpec) -> String {
-    let text = |text: &str| {
-        let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) { "'" } else { "" };
-        let text = format!("{guard}{text}");
-        if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-    };
+fn destination_row(spec: &DestinationSpec) -> String {
+    let tags: Vec<&str> = spec.tags.iter().map(String::as_str).collect();
     let fields = [
-        text(&spec.name),
-        text(&spec.host),
+        csv::guarded(&spec.name),
+        csv::guarded(&spec.host),
         spec.port.map_or_else(String::new, |port| port.to_string()),
-        text(spec.display_name.as_deref().unwrap_or_default()),
-        text(spec.description.as_deref().unwrap_or_default()),
-        text(&spec.tags.join(";")),
+        csv::guarded(spec.display_name.as_deref().unwrap_or_default()),
+        csv::guarded(spec.description.as_deref().unwrap_or_default()),
+        csv::guarded(&csv::joined(&tags)),
         if spec.paused { "paused" } else { "active" }.to_owned(),
     ];
-    fields.join(",") + "\r\n"
+    csv::record(fields.iter().map(String::as_str))
+}
+
+fn job_row(job: &JobJson<'_>) -> String {
+    let json = serde_json::to_value(job).expect("our shapes have string keys and finite numbers");
+    let fields = JOB_COLUMNS.map(|name| match &json[name] {
+        Value::Null => String::new(),
+        Value::String(text) => csv::guarded(text),
+        Value::Array(items) => {
+            csv::guarded(&csv::joined(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>()))
+        }
+        other => other.to_string(),
+    });
+    csv::record(fields.iter().map(String::as_str))
 }
 
 /// `POST /api/inventory`: adds each entry, or changes the one of its name; all of them or none.
@@ -97,8 +135,8 @@ pub(crate) async fn import(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
         .headers
         .get(hyper::header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"text/csv")));
-    let (destinations, jobs) =
-        if is_csv { (read_csv(&call.body)?, Vec::new()) } else { read_json(&call.body, app.now())? };
+    let by = read_by(&app);
+    let (destinations, jobs) = if is_csv { read_csv(&call.body, by)? } else { read_json(&call.body, by)? };
     let wish = |_: &Inventory| Ok(Command::Import { destinations: destinations.clone(), jobs: jobs.clone() });
     if call.query.get("dry_run") == Some("true") {
         let state = app.context.inventory.current();
@@ -112,7 +150,7 @@ pub(crate) async fn import(app: Arc<App>, call: Call) -> Result<Reply, Problem> 
 
 type Entries = (Vec<DestinationSpec>, Vec<DesiredJob>);
 
-fn read_json(body: &[u8], now: Timestamp) -> Result<Entries, Problem> {
+fn read_json(body: &[u8], by: ReadBy) -> Result<Entries, Problem> {
     let json = parse(body)?;
     let mut fields = Fields::of(&json, "")?;
     let list = |fields: &mut Fields<'_>, name: &'static str| match fields.value(name) {
@@ -130,87 +168,88 @@ fn read_json(body: &[u8], now: Timestamp) -> Result<Entries, Problem> {
     };
     let destinations = destinations.iter().enumerate();
     let destinations = destinations.map(|(i, json)| read_destination(json).map_err(under("destinations", i)));
-    let jobs = jobs.iter().enumerate().map(|(i, json)| read_job_by_names(json, now).map_err(under("jobs", i)));
+    let jobs = jobs.iter().enumerate().map(|(i, json)| read_job_by_names(json, by).map_err(under("jobs", i)));
     Ok((destinations.collect::<Result<_, _>>()?, jobs.collect::<Result<_, _>>()?))
 }
 
-fn read_csv(body: &[u8]) -> Result<Vec<DestinationSpec>, Problem> {
+/// Destinations, or jobs where a column is one that only jobs have.
+fn read_csv(body: &[u8], by: ReadBy) -> Result<Entries, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
-    let mut records = records(text.trim_start_matches('\u{feff}'))?.into_iter();
+    let mut records = csv::records(text.trim_start_matches('\u{feff}'))?.into_iter();
     let header = records.next().ok_or_else(|| Problem::malformed("the body is empty").accepted(COLUMNS.join(",")))?;
-    for column in &header {
-        if !COLUMNS.contains(&column.as_str()) {
-            let problem = Problem::invalid(format!("there is no column {column:?}")).field("header");
-            return Err(crate::nearest::hint(problem.accepted(COLUMNS.join(", ")), column, COLUMNS.into_iter()));
-        }
-    }
-    let mut specs = Vec::new();
+    let are_jobs = header.iter().any(|name| ["metrics", "interval", "interval_s"].contains(&name.as_str()));
+    let columns: Vec<&str> =
+        if are_jobs { JOB_COLUMNS.into_iter().chain(["interval"]).collect() } else { COLUMNS.to_vec() };
+    check_header(&header, &columns)?;
+    let (mut destinations, mut jobs) = (Vec::new(), Vec::new());
     for (i, record) in records.enumerate() {
         let line = i + 2;
+        let under = |problem: Problem| {
+            let field = problem.field.clone().unwrap_or_default();
+            problem.field(format!("record {line}: {field}"))
+        };
         if record.len() != header.len() {
             return Err(Problem::invalid(format!("record {line} has {} fields", record.len()))
                 .field(format!("record {line}"))
                 .accepted(format!("{} fields, as the first record", header.len())));
         }
-        let entries = header.iter().zip(record).filter(|(_, text)| !text.is_empty());
-        let json = Json::Object(entries.map(|(name, text)| (name.clone(), cell(name, text))).collect());
-        specs.push(read_destination(&json).map_err(|problem| {
-            let field = problem.field.clone().unwrap_or_default();
-            problem.field(format!("record {line}: {field}"))
-        })?);
-    }
-    Ok(specs)
-}
-
-fn cell(name: &str, text: String) -> Json {
-    let text = text.strip_prefix('\'').map(str::to_owned).unwrap_or(text);
-    match (name, text.parse::<u64>()) {
-        ("port", Ok(port)) => Json::Number(port.into()),
-        ("tags", _) => Json::List(
-            text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(|t| Json::Text(t.to_owned())).collect(),
-        ),
-        _ => Json::Text(text),
-    }
-}
-
-/// RFC 4180, with either line end; records of one empty field are left out.
-fn records(text: &str) -> Result<Vec<Vec<String>>, Problem> {
-    let (mut records, mut record, mut field) = (Vec::new(), Vec::new(), String::new());
-    let (mut chars, mut is_quoted, mut line) = (text.chars().peekable(), false, 1);
-    let end = |record: &mut Vec<String>, field: &mut String, records: &mut Vec<Vec<String>>| {
-        record.push(std::mem::take(field));
-        let record = std::mem::take(record);
-        if record.len() > 1 || !record[0].is_empty() {
-            records.push(record);
-        }
-    };
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if is_quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
-            '"' if is_quoted => is_quoted = false,
-            '"' if field.is_empty() => is_quoted = true,
-            ',' if !is_quoted => record.push(std::mem::take(&mut field)),
-            '\r' if !is_quoted && chars.peek() == Some(&'\n') => {}
-            '\n' if !is_quoted => {
-                line += 1;
-                end(&mut record, &mut field, &mut records);
-            }
-            c => {
-                line += usize::from(c == '\n');
-                field.push(c);
-            }
+        let entries = header.iter().zip(&record).filter(|(_, text)| !text.is_empty());
+        let entries = entries.map(|(name, text)| Ok((name.clone(), cell(name, csv::unguarded(text))?)));
+        let json = Json::Object(entries.collect::<Result<_, Problem>>().map_err(under)?);
+        if are_jobs {
+            jobs.push(read_job_by_names(&json, by).map_err(under)?);
+        } else {
+            destinations.push(read_destination(&json).map_err(under)?);
         }
     }
-    if is_quoted {
-        return Err(Problem::malformed(format!("a quoted field is open at the end, line {line}")));
+    Ok((destinations, jobs))
+}
+
+fn check_header(header: &[String], columns: &[&str]) -> Result<(), Problem> {
+    for (i, column) in header.iter().enumerate() {
+        if !columns.contains(&column.as_str()) {
+            let problem = Problem::invalid(format!("there is no column {column:?}")).field("header");
+            let columns = columns.iter().copied();
+            let accepted = columns.clone().collect::<Vec<_>>().join(", ");
+            return Err(crate::nearest::hint(problem.accepted(accepted), column, columns));
+        }
+        if header[..i].contains(column) {
+            return Err(Problem::invalid(format!("the column {column:?} is there twice")).field("header"));
+        }
     }
-    end(&mut record, &mut field, &mut records);
-    Ok(records)
+    Ok(())
+}
+
+/// A field as the JSON of its column; what is not of its column's kind stays a text, which the reader refuses by name.
+fn cell(name: &str, text: &str) -> Result<Json, Problem> {
+    Ok(match name {
+        "port" | "interval_s" | "packets" | "spacing_ms" | "timeout_ms" => {
+            text.parse::<u64>().map_or_else(|_| Json::Text(text.to_owned()), |number| Json::Number(number.into()))
+        }
+        // Spreadsheets write them large.
+        "enabled" if text.eq_ignore_ascii_case("true") => Json::Bool(true),
+        "enabled" if text.eq_ignore_ascii_case("false") => Json::Bool(false),
+        "tags" | "metrics" | "destinations" | "destination_tags" => {
+            Json::List(csv::split(text).map(|item| Json::Text(item.to_owned())).collect())
+        }
+        "active_hours" | "options" => {
+            parse(text.as_bytes()).map_err(|problem| problem.field(name).accepted("JSON, as a job's own"))?
+        }
+        _ => Json::Text(text.to_owned()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BY: ReadBy = ReadBy { now: netstats_event::Timestamp::from_secs(0), floor_s: 60 };
+
+    fn destinations(text: &str) -> Vec<DestinationSpec> {
+        let (destinations, jobs) = read_csv(text.as_bytes(), BY).unwrap();
+        assert!(jobs.is_empty());
+        destinations
+    }
 
     #[test]
     fn what_goes_out_as_csv_comes_in_the_same() {
@@ -220,23 +259,32 @@ mod tests {
             port: Some(443),
             display_name: Some("=SUM(A1)".into()),
             description: Some("two\r\nlines, 'quoted'".into()),
-            tags: vec!["x".into(), "y z".into()],
+            tags: vec!["x;1".into(), "y z".into()],
             paused: true,
             ..DestinationSpec::default()
         };
         let plain = DestinationSpec { name: "n".into(), host: "h.test".into(), ..DestinationSpec::default() };
-        let text = COLUMNS.join(",") + "\r\n" + &csv_row(&spec) + &csv_row(&plain);
+        let text = COLUMNS.join(",") + "\r\n" + &destination_row(&spec) + &destination_row(&plain);
         assert!(text.contains("'=SUM(A1)"), "{text}");
-        assert_eq!(read_csv(text.as_bytes()).unwrap(), [spec, plain]);
+        assert_eq!(destinations(&text), [spec, plain]);
     }
 
     #[test]
     fn a_wrong_record_is_named() {
-        let field = |text: &str| read_csv(text.as_bytes()).unwrap_err().field.clone();
+        let field = |text: &str| read_csv(text.as_bytes(), BY).unwrap_err().field.clone();
         assert_eq!(field("name,hots\na,b").as_deref(), Some("header"));
+        assert_eq!(field("name,host,name\na,b,c").as_deref(), Some("header"));
         assert_eq!(field("name,host\na").as_deref(), Some("record 2"));
         assert_eq!(field("name,host\n\na,192.0.2.1\n,192.0.2.2\n").as_deref(), Some("record 3: name"));
         assert_eq!(field("name,host,port\na,b,x").as_deref(), Some("record 2: port"));
-        assert!(read_csv(b"name,host\n\"a,b").is_err() && read_csv(&[0xff]).is_err() && read_csv(b"").is_err());
+        let job = |fields: &str| field(&format!("name,metrics,interval,enabled,options\n{fields}"));
+        assert_eq!(job("j,pong,60s,true,").as_deref(), Some("record 2: metrics[0]"));
+        assert_eq!(job("j,ping,,true,").as_deref(), Some("record 2: interval"));
+        assert_eq!(job("j,ping,60s,yes,").as_deref(), Some("record 2: enabled"));
+        assert_eq!(job("j,ping,60s,TRUE,{").as_deref(), Some("record 2: options"));
+        assert_eq!(job("j,ping,60s,TRUE,\"{\"\"pin\"\":{}}\"").as_deref(), Some("record 2: options.pin"));
+        assert_eq!(field("name,metrics,host\na,ping,b").as_deref(), Some("header"));
+        let read = |body: &[u8]| read_csv(body, BY);
+        assert!(read(b"name,host\n\"a,b").is_err() && read(&[0xff]).is_err() && read(b"").is_err());
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::app::{App, position_only};
 use crate::bodies::Asked;
 use crate::command::{Done, carry_out};
-use crate::json::{Fields, JobJson, StateJson, Time, parse, read_job};
+use crate::json::{Fields, JobJson, ReadBy, StateJson, Time, parse, read_job};
 use crate::limits::MAX_LIST;
 use crate::moment::{Moment, answer};
 use crate::problem::Problem;
@@ -134,10 +134,15 @@ fn after(app: &App, done: &Done, id: JobId) -> Result<Reply, Problem> {
     }
 }
 
+/// What jobs are read by now.
+pub(crate) fn read_by(app: &App) -> ReadBy {
+    ReadBy { now: app.now(), floor_s: (app.context.policy)().min_interval_s }
+}
+
 /// `POST /api/jobs`
 pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let (json, now) = (parse(&call.body)?, app.now());
-    let wish = |state: &Inventory| Ok(Command::AddJob(read_job(&json, state, None, now)?));
+    let (json, by) = (parse(&call.body)?, read_by(&app));
+    let wish = |state: &Inventory| Ok(Command::AddJob(read_job(&json, state, None, by)?));
     let done = carry_out(&app, app.meta(&call), wish).await?;
     let added = done.events.iter().find_map(|event| match event {
         Event::JobAdded(added) => Some(added.id),
@@ -153,12 +158,12 @@ pub(crate) async fn add(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
 
 /// `PUT /api/jobs/{id}`
 pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let (json, now) = (parse(&call.body)?, app.now());
+    let (json, by) = (parse(&call.body)?, read_by(&app));
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
         call.if_match(current.changed)?;
-        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), now)? })
+        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), by)? })
     };
     let done = carry_out(&app, app.meta(&call), wish).await?;
     after(&app, &done, id)
@@ -166,7 +171,7 @@ pub(crate) async fn replace(app: Arc<App>, call: Call) -> Result<Reply, Problem>
 
 /// `PATCH /api/jobs/{id}`: JSON Merge Patch (RFC 7396).
 pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
-    let (patch, now) = (parse(&call.body)?, app.now());
+    let (patch, by) = (parse(&call.body)?, read_by(&app));
     let id = find(&app.context.inventory.current(), &call.id)?.id;
     let wish = |state: &Inventory| {
         let current = find(state, &id.to_string())?;
@@ -174,7 +179,7 @@ pub(crate) async fn patch(app: Arc<App>, call: Call) -> Result<Reply, Problem> {
         let shown = JobJson::new(current, state, None);
         let mut json = parse(&serde_json::to_vec(&shown).map_err(|_| Problem::internal())?)?;
         json.merge(patch.clone());
-        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), now)? })
+        Ok(Command::ChangeJob { id, spec: read_job(&json, state, Some(&current.spec), by)? })
     };
     let done = carry_out(&app, app.meta(&call), wish).await?;
     after(&app, &done, id)
