@@ -104,7 +104,8 @@ pub(crate) fn table() -> Table<App> {
         route(Method::GET, "/api/health", health::show).says("health", "How the product does").gives::<HealthJson>(),
         route(Method::GET, "/metrics", prometheus::scrape)
             .says("health", "How the product does and the latest that it measured, for Prometheus")
-            .gives_other(crate::exposition::TEXT),
+            .gives_other(crate::exposition::TEXT)
+            .or_gives(&[crate::exposition::OPEN]),
         route(Method::GET, "/api/openapi.json", docs::openapi)
             .says("server", "This document")
             .for_everybody()
@@ -171,11 +172,11 @@ pub(crate) fn table() -> Table<App> {
             .gives::<PositionJson>(),
         route(Method::POST, "/api/jobs/:id/start", jobs::start)
             .says("jobs", "Start a job")
-            .reads::<jobs::SwitchInput>()
+            .reads_if_any::<jobs::SwitchInput>()
             .gives::<JobJson<'_>>(),
         route(Method::POST, "/api/jobs/:id/stop", jobs::stop)
             .says("jobs", "Stop a job")
-            .reads::<jobs::SwitchInput>()
+            .reads_if_any::<jobs::SwitchInput>()
             .gives::<JobJson<'_>>(),
         route(Method::GET, "/api/jobs/:id/metrics", metrics::of_job)
             .says("samples", "What a job measured, row by row")
@@ -192,10 +193,12 @@ pub(crate) fn table() -> Table<App> {
         route(Method::GET, "/api/series", series::series)
             .says("samples", "A destination's figures over time, in as many points as asked for")
             .query(series::SERIES)
+            .requires(DESTINATION)
             .gives::<Analysis>(),
         route(Method::GET, "/api/compare", analytics::compare)
             .says("analysis", "Two destinations, or two ranges, beside each other")
             .query(analytics::COMPARE)
+            .requires(DESTINATION)
             .gives::<Analysis>(),
         route(Method::GET, "/api/top", series::top)
             .says("analysis", "The worst destinations by a figure")
@@ -208,10 +211,12 @@ pub(crate) fn table() -> Table<App> {
         route(Method::GET, "/api/paths", outages::paths)
             .says("analysis", "The routes to a destination over time, and what changed")
             .query(outages::PATHS)
+            .requires(DESTINATION)
             .gives::<Analysis>(),
         route(Method::GET, "/api/heatmap", series::heatmap)
             .says("analysis", "A figure by weekday and hour")
             .query(series::HEATMAP)
+            .requires(DESTINATION)
             .gives::<Analysis>(),
         route(Method::GET, "/api/me", access::me)
             .says("access", "Who asks, and what they may do")
@@ -288,7 +293,8 @@ pub(crate) fn table() -> Table<App> {
         route(Method::GET, "/api/inventory", bulk::export)
             .says("destinations", "All destinations and jobs, as an import takes them")
             .query(bulk::EXPORT)
-            .gives::<bulk::BulkJson<'_>>(),
+            .gives::<bulk::BulkJson<'_>>()
+            .or_gives(&["text/csv"]),
         route(Method::POST, "/api/inventory", bulk::import)
             .says("destinations", "Add or change many destinations and jobs by name: all of them or none")
             .query(bulk::IMPORT)
@@ -298,11 +304,13 @@ pub(crate) fn table() -> Table<App> {
         route(Method::GET, "/api/jobs/:id/export", export::of_job)
             .says("files", "What a job measured, as a file: an Excel report, csv, JSON, JSON lines, Parquet, or a signed evidence pack")
             .query(export::OF_JOB)
-            .gives_other("application/octet-stream"),
+            .gives_other(export::MEDIA_TYPES[0])
+            .or_gives(&export::MEDIA_TYPES),
         route(Method::GET, "/api/export", export::of_many)
             .says("files", "What several jobs measured, as a file")
             .query(export::OF_MANY)
-            .gives_other("application/octet-stream"),
+            .gives_other(export::MEDIA_TYPES[0])
+            .or_gives(&export::MEDIA_TYPES),
         route(Method::POST, "/api/config/reload", config::reload)
             .says("server", "Take up the config file again")
             .needs(Role::Admin)
@@ -321,6 +329,9 @@ pub(crate) fn table() -> Table<App> {
     routes.extend(prom_api::routes());
     Table::new(routes, crate::assets::find)
 }
+
+/// Of routes that are about one destination.
+const DESTINATION: &[&str] = &["destination"];
 
 pub(crate) const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 

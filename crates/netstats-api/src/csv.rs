@@ -6,7 +6,11 @@ use crate::problem::Problem;
 /// One record; fields are quoted where they must be.
 pub(crate) fn record<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
     let quoted = |field: &str| {
-        if field.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+        if field.contains(['"', ',', '\r', '\n']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            field.to_owned()
+        }
     };
     fields.into_iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
 }
@@ -68,7 +72,7 @@ pub(crate) fn records(text: &str) -> Result<Vec<Vec<String>>, Problem> {
         }
     }
     if is_quoted {
-        return Err(Problem::malformed(format!("a quoted field is open at the end, line {line}")));
+        return Err(Problem::invalid(format!("a quoted field is open at the end, line {line}")));
     }
     end(&mut record, &mut field, &mut records);
     Ok(records)

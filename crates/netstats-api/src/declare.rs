@@ -114,7 +114,13 @@ pub(crate) struct About {
     pub(crate) summary: &'static str,
     /// The shape of the body it reads.
     pub(crate) reads: Option<Shape>,
-    /// Further answers besides the first.
+    /// It does without a body as well.
+    pub(crate) is_body_optional: bool,
+    /// The status of an answer that is no refusal.
     pub(crate) status: StatusCode,
     pub(crate) gives: Gives,
+    /// What else an answer may hold, by its content type: which is up to the parameters.
+    pub(crate) or_gives: &'static [&'static str],
+    /// It may be refused in another shape than ours, as JSON.
+    pub(crate) refuses_as: Option<Shape>,
 }

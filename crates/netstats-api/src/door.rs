@@ -186,6 +186,16 @@ impl Door {
                 .accepted(format!("at most {}", self.limits.head_fields))
                 .closing());
         }
+        // hyper bounds what it buffers, and lets a head a little larger through when it comes in one piece.
+        let line = request.method().as_str().len() + request.uri().path_and_query().map_or(0, |it| it.as_str().len());
+        let fields: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+        if line + "  HTTP/1.1\r\n\r\n".len() + fields > self.limits.head_bytes {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Problem::new(status, "head-too-large", "the head of the request is too large")
+                .accepted(format!("at most {} bytes", self.limits.head_bytes))
+                .closing());
+        }
         for (name, value) in headers {
             if !value.as_bytes().iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e)) {
                 return Err(Problem::malformed(format!("the header {name} holds a byte outside visible ASCII"))

@@ -7,7 +7,8 @@ use hyper::header::HeaderValue;
 
 /// The type of Prometheus' own format.
 pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// OpenMetrics.
+pub(crate) const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What a family of samples is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

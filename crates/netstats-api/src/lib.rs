@@ -26,6 +26,8 @@ mod csv;
 mod declare;
 mod door;
 #[cfg(test)]
+mod door_bytes;
+#[cfg(test)]
 mod door_tests;
 mod encoding;
 mod error;

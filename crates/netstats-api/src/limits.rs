@@ -1,4 +1,5 @@
-//! What the door takes at most. Each limit has a test of what happens past it (`tests/limits.rs`).
+//! What the door takes at most. Each limit has a test of what happens past it (`tests/limits.rs`, which
+//! names the others).
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// How long a WebSocket client may leave messages unread (close 1013 past it).
     pub socket_write_time: Duration,
-    /// Rows of one answer of `GET /api/jobs/{id}/metrics` (`limit` is held to it).
+    /// Rows of one answer of `GET /api/jobs/{id}/metrics` (422 for a `limit` past it).
     pub rows: usize,
     /// Probes (job, destination, kind) of one `GET /metrics`; it says how many are left out.
     pub scraped_probes: usize,

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ComponentsBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -18,6 +18,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::declare::{Access, Gives, Param, ParamKind, Shape};
+use crate::json::{NO_CONTROL, time_schema};
 use crate::problem::ProblemJson;
 use crate::route::{Route, Table};
 
@@ -41,8 +42,14 @@ const TAGS: [(&str, &str); 15] = [
 ];
 
 const DESCRIPTION: &str = "The REST API of Network Stats Collector. Errors are RFC 9457 problem details. Times are RFC \
-    3339 in UTC; `_ms` is milliseconds, `_s` seconds, `_percent` percent; what was lost is `null`, never 0. On this \
-    machine, and while no user is known, no credentials are needed.";
+    3339 in UTC; `_ms` is milliseconds, `_s` seconds, `_percent` percent; what was lost is `null`, never 0. What a GET \
+    shows can be given back to PUT as it is: fields that are only shown say nothing there. On this machine, and while no user is known, no credentials are needed.";
+
+/// One segment of a path: no control characters, no slashes, and not `.` or `..`, which mean another place.
+const SEGMENT: &str = concat!(
+    r"^([^./\\\u0000-\u001f\u007f-\u009f]|\.[^./\\\u0000-\u001f\u007f-\u009f]|\.\.[^/\\\u0000-\u001f\u007f-\u009f])",
+    r"[^/\\\u0000-\u001f\u007f-\u009f]*$"
+);
 
 /// The shape of the document itself, which is described elsewhere.
 pub(crate) struct Document;
@@ -69,20 +76,24 @@ pub(crate) fn json() -> Bytes {
 }
 
 fn document<S: Send + Sync + 'static>(table: &Table<S>) -> OpenApi {
-    let mut parts = Vec::new();
+    let (mut parts, mut read) = (Vec::new(), Vec::new());
     collect(&Shape::of::<ProblemJson<'static>>(), &mut parts);
     let mut paths = PathsBuilder::new();
     for route in table.routes() {
-        for shape in route.about.reads.iter().chain(match &route.about.gives {
+        let about = &route.about;
+        about.reads.iter().for_each(|shape| collect(shape, &mut read));
+        let given = match &about.gives {
             Gives::Json(shape) => Some(shape),
             _ => None,
-        }) {
-            collect(shape, &mut parts);
-        }
+        };
+        given.into_iter().chain(&about.refuses_as).for_each(|shape| collect(shape, &mut parts));
         paths = paths.path(path(route.path), PathItem::new(http_method(&route.method), operation(route)));
     }
+    // What is read is read strictly: a field that nobody knows is refused.
+    let read = read.into_iter().map(|(name, schema)| (name, closed(schema)));
     let components = ComponentsBuilder::new()
         .schemas_from_iter(parts)
+        .schemas_from_iter(read)
         .security_scheme("token", bearer())
         .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("nsc"))))
         .build();
@@ -104,6 +115,17 @@ fn document<S: Send + Sync + 'static>(table: &Table<S>) -> OpenApi {
 fn collect(shape: &Shape, parts: &mut Vec<(String, RefOr<Schema>)>) {
     parts.push(((shape.name)().into_owned(), (shape.schema)()));
     (shape.parts)(parts);
+}
+
+/// The schema of an object that has no other fields than those it names.
+fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) if !object.properties.is_empty() => {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            RefOr::T(Schema::Object(object))
+        }
+        other => other,
+    }
 }
 
 fn bearer() -> SecurityScheme {
@@ -153,7 +175,7 @@ fn operation<S>(route: &Route<S>) -> utoipa::openapi::path::Operation {
             .security(SecurityRequirement::new("session", none));
     }
     for name in route.path.split('/').filter_map(|part| part.strip_prefix(':')) {
-        let id = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        let id = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).pattern(Some(SEGMENT));
         operation = operation.parameter(
             ParameterBuilder::new()
                 .name(name)
@@ -168,38 +190,43 @@ fn operation<S>(route: &Route<S>) -> utoipa::openapi::path::Operation {
             ParameterBuilder::new()
                 .name(param.name)
                 .parameter_in(ParameterIn::Query)
-                .required(Required::False)
+                .required(if route.required.contains(&param.name) { Required::True } else { Required::False })
                 .description(Some(param.says))
                 .schema(Some(param_schema(param))),
         );
     }
-    for (name, says) in conditions(route) {
+    for (name, pattern, says) in conditions(route) {
         operation = operation.parameter(
             ParameterBuilder::new()
                 .name(name)
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some(says))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)))),
         );
     }
     if let Some(shape) = &about.reads {
-        let mut body = RequestBodyBuilder::new().required(Some(Required::True));
+        let required = if about.is_body_optional { Required::False } else { Required::True };
+        let mut body = RequestBodyBuilder::new().required(Some(required));
         for content_type in route.takes {
-            body = body.content(*content_type, ContentBuilder::new().schema(Some(reference(shape))).build());
+            let is_text = content_type.starts_with("text/");
+            let schema = if is_text { text().min_length(Some(1)).build().into() } else { reference(shape) };
+            body = body.content(*content_type, ContentBuilder::new().schema(Some(schema)).build());
         }
         operation = operation.request_body(Some(body.build()));
     }
-    operation.response(about.status.as_str(), answer(route)).response("default", refusal()).build()
+    operation.response(about.status.as_str(), answer(route)).response("default", refusal(route)).build()
 }
 
-/// Request headers with a meaning, and which.
-fn conditions<S>(route: &Route<S>) -> Vec<(&'static str, &'static str)> {
+/// Request headers with a meaning: name, pattern, and which.
+fn conditions<S>(route: &Route<S>) -> Vec<(&'static str, &'static str, &'static str)> {
+    const KEY: &str = "^[!-~]([ -~]{0,126}[!-~])?$";
+    const TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$"#;
     let has_entry = route.path.ends_with(":id");
     match route.method.as_str() {
-        "POST" => vec![("Idempotency-Key", "A repeated request with the same key gets the first one's answer")],
+        "POST" => vec![("Idempotency-Key", KEY, "A repeated request with the same key gets the first one's answer")],
         "PUT" | "PATCH" | "DELETE" if has_entry => {
-            vec![("If-Match", "The ETag of what is to be changed: 412 if somebody changed it since")]
+            vec![("If-Match", TAGS, "The ETag of what is to be changed: 412 if somebody changed it since")]
         }
         _ => Vec::new(),
     }
@@ -216,51 +243,61 @@ fn answer<S>(route: &Route<S>) -> Response {
             response =
                 response.content("application/json", ContentBuilder::new().schema(Some(reference(shape))).build());
         }
-        Gives::Other(content_type) => {
-            let text = ObjectBuilder::new().schema_type(Type::String).build();
-            response =
-                response.content(*content_type, ContentBuilder::new().schema(Some(Schema::Object(text))).build());
-        }
+        Gives::Other(content_type) => response = response.content(*content_type, anything(content_type)),
         Gives::Nothing => {}
     }
+    for content_type in route.about.or_gives {
+        response = response.content(*content_type, anything(content_type));
+    }
     if route.query.iter().any(|param| param.name == "cursor") {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
-        response = response.header(
-            "Link",
-            HeaderBuilder::new()
-                .description(Some("The next page, if there is one"))
-                .schema(Some(Schema::Object(text)))
-                .build(),
-        );
+        let link = HeaderBuilder::new().description(Some("The next page, if there is one"));
+        response = response.header("Link", link.schema(Some(Schema::Object(text().build()))).build());
     }
     response.build()
 }
 
-fn refusal() -> Response {
-    let shape = Shape::of::<ProblemJson<'static>>();
-    ResponseBuilder::new()
+fn refusal<S>(route: &Route<S>) -> Response {
+    let ours = Shape::of::<ProblemJson<'static>>();
+    let content = |shape| ContentBuilder::new().schema(Some(reference(shape))).build();
+    let mut response = ResponseBuilder::new()
         .description("It is refused, and why")
-        .content("application/problem+json", ContentBuilder::new().schema(Some(reference(&shape))).build())
-        .build()
+        .content("application/problem+json", content(&ours));
+    if let Some(shape) = &route.about.refuses_as {
+        response = response.content("application/json", content(shape));
+    }
+    response.build()
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Something of that type whose inside is described elsewhere.
+fn anything(content_type: &str) -> Content {
+    let json = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let schema = if content_type == "application/json" { json } else { text() };
+    ContentBuilder::new().schema(Some(Schema::Object(schema.build()))).build()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bounds far below 2^53")]
 fn param_schema(param: &Param) -> Schema {
-    let text = || ObjectBuilder::new().schema_type(Type::String);
-    Schema::Object(
-        match param.kind {
-            ParamKind::Text | ParamKind::List | ParamKind::Many => text(),
-            ParamKind::Word(words) => text().enum_values(Some(words.iter().copied())),
-            ParamKind::Flag => text().enum_values(Some(["true", "false"])),
-            ParamKind::Whole(least, most) => {
-                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least as f64)).maximum(Some(most as f64))
-            }
-            ParamKind::Time => crate::json::time_text(),
-            ParamKind::AsOf => text().examples(["1042", "2026-11-24T04:18:12Z"]),
-            ParamKind::Zone => text().examples(["Europe/Berlin", "UTC"]),
+    match param.kind {
+        ParamKind::Text | ParamKind::List | ParamKind::Many => Schema::Object(text().pattern(Some(NO_CONTROL)).build()),
+        ParamKind::Word(words) => Schema::Object(text().enum_values(Some(words.iter().copied())).build()),
+        ParamKind::Flag => Schema::Object(text().enum_values(Some(["true", "false"])).build()),
+        ParamKind::Whole(least, most) => {
+            let whole = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least as f64));
+            // No client's numbers go further than 2^64.
+            let most = (most != u64::MAX).then_some(most as f64);
+            Schema::Object(whole.maximum(most).build())
         }
-        .build(),
-    )
+        ParamKind::Time => Schema::AnyOf(time_schema().build()),
+        ParamKind::AsOf => {
+            let position = text().pattern(Some("^[0-9]{1,19}$")).examples(["1042"]);
+            Schema::AnyOf(time_schema().item(position).build())
+        }
+        ParamKind::Zone => Schema::Object(text().pattern(Some(NO_CONTROL)).examples(["Europe/Berlin", "UTC"]).build()),
+    }
 }
 
 /// An object of anything, for shapes that differ from entry to entry.

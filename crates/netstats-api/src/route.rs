@@ -55,6 +55,8 @@ pub(crate) struct Route<S> {
     pub(crate) takes: &'static [&'static str],
     pub(crate) access: Access,
     pub(crate) query: Vec<Param>,
+    /// Names of those without which there is nothing to answer; the handler says so.
+    pub(crate) required: &'static [&'static str],
     /// `fields=` picks among the fields of its JSON.
     pub(crate) is_selectable: bool,
     pub(crate) about: About,
@@ -77,7 +79,17 @@ where
         access: Access::Needs(if is_look { Role::Viewer } else { Role::Operator }),
         query: if is_look { Vec::new() } else { vec![REASON] },
         is_selectable: false,
-        about: About { tag: "", summary: "", reads: None, status: StatusCode::OK, gives: Gives::Nothing },
+        required: &[],
+        about: About {
+            tag: "",
+            summary: "",
+            reads: None,
+            is_body_optional: false,
+            status: StatusCode::OK,
+            gives: Gives::Nothing,
+            or_gives: &[],
+            refuses_as: None,
+        },
         run: Box::new(move |state, call| Box::pin(run(state, call))),
         method,
     }
@@ -129,6 +141,18 @@ impl<S> Route<S> {
         self
     }
 
+    /// Parameters that it cannot do without.
+    pub(crate) fn requires(mut self, names: &'static [&'static str]) -> Self {
+        self.required = names;
+        self
+    }
+
+    /// It reads a body of this shape, if there is one.
+    pub(crate) fn reads_if_any<T: ToSchema>(mut self) -> Self {
+        self.about.is_body_optional = true;
+        self.reads::<T>()
+    }
+
     /// It reads a body of this shape.
     pub(crate) fn reads<T: ToSchema>(mut self) -> Self {
         self.about.reads = Some(Shape::of::<T>());
@@ -145,6 +169,18 @@ impl<S> Route<S> {
     #[allow(dead_code, reason = "what routes may choose from")]
     pub(crate) fn gives_other(mut self, content_type: &'static str) -> Self {
         self.about.gives = Gives::Other(content_type);
+        self
+    }
+
+    /// Or one of these content types.
+    pub(crate) fn or_gives(mut self, content_types: &'static [&'static str]) -> Self {
+        self.about.or_gives = content_types;
+        self
+    }
+
+    /// Its own refusals have this shape; those of the door still have ours.
+    pub(crate) fn refuses_as<T: ToSchema>(mut self) -> Self {
+        self.about.refuses_as = Some(Shape::of::<T>());
         self
     }
 

@@ -20,6 +20,9 @@ use crate::gate::Reach;
 use crate::guard::{Guarded, Pulse};
 use crate::limits::Limits;
 
+/// Header fields that hyper takes if it is not told.
+const HYPER_HEAD_FIELDS: usize = 100;
+
 /// How the server is reached at `addresses`.
 ///
 /// # Errors
@@ -196,12 +199,13 @@ pub(crate) async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     let io = TokioIo::new(Guarded::new(stream, pulse.clone(), limits.clone()));
     let service = service_fn(|request| door.answer(request, peer, &pulse));
     // The guard keeps hyper's time, see `guard.rs`. The count of header fields is held in `door.rs`: told to hyper, it
-    // costs an allocation for each request.
-    let served = hyper::server::conn::http1::Builder::new()
-        .max_buf_size(limits.head_bytes)
-        .header_read_timeout(None)
-        .serve_connection(io, service)
-        .with_upgrades();
+    // costs an allocation for each request, so only a limit past hyper's own is.
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.max_buf_size(limits.head_bytes).header_read_timeout(None);
+    if limits.head_fields >= HYPER_HEAD_FIELDS {
+        http.max_headers(limits.head_fields + 1);
+    }
+    let served = http.serve_connection(io, service).with_upgrades();
     let mut served = pin!(served);
     let outcome = tokio::select! {
         outcome = &mut served => outcome,

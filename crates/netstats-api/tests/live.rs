@@ -48,11 +48,20 @@ impl Events {
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The next event; the sizes of chunks lie between the lines, and none of ours looks like one.
+    /// The next event of a stream that goes on.
     async fn next(&mut self) -> Told {
+        self.next_if_any().await.expect("the stream goes on")
+    }
+
+    /// The next event, or none at the end; the sizes of chunks lie between the lines, and none of ours looks like one. The
+    /// last chunk's size is 0.
+    async fn next_if_any(&mut self) -> Option<Told> {
         let (mut id, mut name, mut data) = (None, String::new(), None);
         loop {
             let line = self.line().await;
+            if line == "0" {
+                return None;
+            }
             if let Some(text) = line.strip_prefix("id: ") {
                 id = Some(text.parse().unwrap());
             } else if let Some(text) = line.strip_prefix("event: ") {
@@ -60,7 +69,7 @@ impl Events {
             } else if let Some(text) = line.strip_prefix("data: ") {
                 data = Some(serde_json::from_str(text).unwrap());
             } else if let (true, Some(data)) = (line.is_empty(), data.take()) {
-                return Told { id, name, data };
+                return Some(Told { id, name, data });
             }
         }
     }
@@ -129,6 +138,58 @@ async fn a_quiet_stream_shows_life_and_how_far_it_is() {
     }
     // The end of the server is the end of the stream.
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_late_is_told_what_it_missed_and_can_have_it_again() {
+    let server = start_with(|context| {
+        // Nobody is to be dropped for being late here.
+        (context.limits.socket_write_time, context.limits.write_time) = (10 * BOUND, 10 * BOUND);
+    })
+    .await;
+    let server = Arc::new(server);
+    server.furnish().await;
+    let mut events = Events::open(&server, "/api/stream?kinds=sample", "").await;
+    let (mut position, last) = (3, 3 + 40_000);
+    let writer = {
+        let server = server.clone();
+        tokio::task::spawn_blocking(move || {
+            for i in 0..400 {
+                server.append((0..100).map(|k| ping(1, 1, NOW + i * 100 + k)).collect());
+            }
+        })
+    };
+    // More than the buffers between the two hold, and nothing is read meanwhile.
+    writer.await.unwrap();
+    let mut lags = Vec::new();
+    while position < last {
+        let Some(told) = events.next_if_any().await else {
+            // Too late too often: a client comes back then, from where it was.
+            let header = format!("last-event-id: {position}\r\n");
+            events = Events::open(&server, "/api/stream?kinds=sample", &header).await;
+            continue;
+        };
+        match told.name.as_str() {
+            "update" => {
+                position += 1;
+                assert_eq!(told.id, Some(position), "no gap that is not told, and no repeat");
+            }
+            "lagged" => {
+                let number = |name: &str| told.data[name].as_u64().unwrap();
+                assert_eq!((number("from"), told.id), (position + 1, Some(number("to"))), "{told:?}");
+                assert_eq!(number("missed"), number("to") - position, "each of them was wanted");
+                position = number("to");
+                lags.push((number("from"), number("to")));
+            }
+            other => assert_eq!(other, "heartbeat"),
+        }
+    }
+    let (from, to) = *lags.first().expect("more was sent than fits in between");
+    let header = format!("last-event-id: {}\r\n", from - 1);
+    let mut again = Events::open(&server, "/api/stream?kinds=sample", &header).await;
+    for missed in from..=to.min(from + 500) {
+        assert_eq!(again.next().await.id, Some(missed), "it is in the log still");
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use serde_json::json;
-use support::ws::connect;
-use support::{BOUND, NOW, Server, ping, start, start_with};
+use support::ws::{connect, frame, raw};
+use support::{BOUND, NOW, ping, start, start_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -233,44 +233,6 @@ async fn what_is_not_understood_is_told_and_the_socket_lives() {
     assert_eq!(client.subscribe(json!({"id": "d"})).await["code"], "too-many-subscriptions");
     assert_eq!(client.subscribe(json!({"id": "a"})).await["type"], "subscribed", "an id that is there is replaced");
     server.stop().await;
-}
-
-/// A socket whose frames the test makes itself.
-async fn raw(server: &Server) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let request = format!(
-        "GET /ws HTTP/1.1\r\nhost: {}\r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        server.address
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap();
-    // The example of RFC 6455 1.3.
-    assert!(head.starts_with("HTTP/1.1 101") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-    stream
-}
-
-/// A masked frame with a mask of zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        n @ 0..126 => bytes.push(0x80 | u8::try_from(n).unwrap()),
-        n @ 126..65_536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&u16::try_from(n).unwrap().to_be_bytes());
-        }
-        n => {
-            bytes.push(0x80 | 127);
-            bytes.extend_from_slice(&(n as u64).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 /// The code of the close frame that ends the stream; none if it just ends.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::job::{HoursJson, read_destinations, read_hours, read_time};
+use super::shapes::{MaintenanceWord, NameOrId, OutagesWord, TagText};
 use super::{Fields, Json, Time, TimeInput};
 use crate::problem::Problem;
 
@@ -142,8 +143,8 @@ pub(crate) struct AccountingJson {
     max_p95_ms: Option<f64>,
 }
 
-const MAINTENANCE: [&str; 2] = ["excluded", "counted"];
-const OBSERVER_OUTAGES: [(&str, ObserverOutages); 3] =
+pub(super) const MAINTENANCE: [&str; 2] = ["excluded", "counted"];
+pub(super) const OBSERVER_OUTAGES: [(&str, ObserverOutages); 3] =
     [("excluded", ObserverOutages::Excluded), ("up", ObserverOutages::Up), ("down", ObserverOutages::Down)];
 
 impl AccountingJson {
@@ -175,8 +176,8 @@ pub(crate) struct AnnotationInput {
     /// Null for a moment.
     end_time: Option<TimeInput>,
     /// Names or ids; none for everything.
-    destinations: Option<Vec<String>>,
-    tags: Option<Vec<String>>,
+    destinations: Option<Vec<NameOrId>>,
+    tags: Option<Vec<TagText>>,
 }
 
 /// A maintenance window as a client describes it, for the OpenAPI document.
@@ -194,8 +195,8 @@ pub(crate) struct MaintenanceInput<'a> {
     /// Between the two only within these hours of the week.
     weekly: Option<HoursJson<'a>>,
     /// Names or ids; all, where neither these nor tags are given.
-    destinations: Option<Vec<String>>,
-    destination_tags: Option<Vec<String>>,
+    destinations: Option<Vec<NameOrId>>,
+    destination_tags: Option<Vec<TagText>>,
 }
 
 /// A method of accounting as a client describes it, for the OpenAPI document: what is left out stays as it is.
@@ -208,14 +209,13 @@ pub(crate) struct AccountingInput {
     /// Outages shorter than this do not count.
     #[schema(maximum = 86400)]
     grace_s: Option<u32>,
-    /// `excluded` or `counted`.
-    maintenance: Option<String>,
-    /// `excluded`, `up` or `down`.
-    observer_outages: Option<String>,
+    maintenance: Option<MaintenanceWord>,
+    observer_outages: Option<OutagesWord>,
     /// An hour that loses more is degraded; null: none is.
     #[schema(minimum = 0, maximum = 100)]
     max_loss_percent: Option<f64>,
     /// An hour whose 95th percentile is longer is degraded; null: none is.
+    #[schema(minimum = 0.001, maximum = 4294967)]
     max_p95_ms: Option<f64>,
 }
 

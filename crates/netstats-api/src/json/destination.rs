@@ -6,6 +6,7 @@ use netstats_series::{DestinationLatest, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::shapes::{NameText, StatusWord, TagText};
 use super::{Fields, Json, Time};
 use crate::problem::Problem;
 
@@ -130,40 +131,35 @@ impl<'a> DestinationJson<'a> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `read_destination` reads field by field")]
 pub(crate) struct DestinationInput {
-    /// Unique, whatever its case; not all digits.
-    #[schema(min_length = 1, max_length = 128, examples("gateway"))]
-    name: String,
+    name: NameText,
     /// Address or host name.
     #[schema(min_length = 1, max_length = 253, examples("192.0.2.1", "www.example.com"))]
     host: String,
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65535)]
     port: Option<u16>,
     #[schema(max_length = 128)]
     display_name: Option<String>,
     #[schema(max_length = 4096)]
     description: Option<String>,
-    tags: Option<Vec<String>>,
-    /// `active` or `paused`.
-    #[schema(examples("active"))]
-    status: Option<String>,
+    tags: Option<Vec<TagText>>,
+    status: Option<StatusWord>,
 }
 
 /// Some fields of a destination; null takes one away.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is merged into what is there")]
 pub(crate) struct DestinationPatch {
-    #[schema(min_length = 1, max_length = 128)]
-    name: Option<String>,
+    name: Option<NameText>,
     #[schema(min_length = 1, max_length = 253)]
     host: Option<String>,
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65535)]
     port: Option<u16>,
     #[schema(max_length = 128)]
     display_name: Option<String>,
     #[schema(max_length = 4096)]
     description: Option<String>,
-    tags: Option<Vec<String>>,
-    status: Option<String>,
+    tags: Option<Vec<TagText>>,
+    status: Option<StatusWord>,
 }
 
 /// What a GET shows and a PUT may give back without meaning anything by it.

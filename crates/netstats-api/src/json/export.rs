@@ -8,12 +8,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::job::{DAYS, clock, minute_of, read_destinations};
+use super::shapes::{ClockText, DayWord, FormatWord, MetricWord, NameOrId, NameText, TagText};
 use super::{Fields, Json, Time, hex};
 use crate::app::App;
 use crate::exports::Underway;
 use crate::problem::Problem;
 
-const FORMATS: [&str; 6] = ["xlsx", "csv", "json", "jsonl", "parquet", "pack"];
+pub(super) const FORMATS: [&str; 6] = ["xlsx", "csv", "json", "jsonl", "parquet", "pack"];
 /// How many files are kept where nobody says.
 const KEEP: u32 = 12;
 
@@ -222,26 +223,24 @@ impl ScheduleJson {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `read_export` reads field by field")]
 pub(crate) struct ExportInput {
-    /// Unique, whatever its case; not all digits.
-    #[schema(min_length = 1, max_length = 128, examples("monthly report"))]
-    name: Option<String>,
+    name: Option<NameText>,
     #[schema(max_length = 128)]
     title: Option<String>,
     /// Names or ids; none for all.
     jobs: Option<Vec<String>>,
     /// Names or ids; all, where neither these nor tags are given.
-    destinations: Option<Vec<String>>,
-    destination_tags: Option<Vec<String>>,
+    destinations: Option<Vec<NameOrId>>,
+    destination_tags: Option<Vec<TagText>>,
     /// None for those of the jobs.
-    metrics: Option<Vec<String>>,
+    metrics: Option<Vec<MetricWord>>,
     /// `yesterday`, `last-month`, `last-7-days`, ...
     #[schema(examples("last-month"))]
     range: Option<String>,
     /// UTC, where left out.
     #[schema(examples("Europe/Berlin"))]
     time_zone: Option<String>,
-    /// `xlsx`, `csv`, `json`, `jsonl`, `parquet` or `pack`; xlsx, where left out.
-    format: Option<String>,
+    /// xlsx, where left out.
+    format: Option<FormatWord>,
     /// csv for a spreadsheet of a country with decimal commas.
     excel_csv: Option<bool>,
     /// Null: only when somebody asks.
@@ -260,10 +259,9 @@ pub(crate) struct ExportInput {
 #[expect(dead_code, reason = "the shape of a body that `read_schedule` reads field by field")]
 struct ScheduleInput {
     /// Times of day on the clock of its time zone.
-    #[schema(examples(json!(["06:30"])))]
-    at: Vec<String>,
-    /// `mon` to `sun`; with neither these nor days of the month: every day.
-    weekdays: Option<Vec<String>>,
+    at: Vec<ClockText>,
+    /// With neither these nor days of the month: every day.
+    weekdays: Option<Vec<DayWord>>,
     /// From 1; one that a month does not have is its last.
     month_days: Option<Vec<u8>>,
 }

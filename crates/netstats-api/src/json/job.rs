@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use super::destination::{HistoryJson, managed_by};
 use super::options::{OptionsJson, read_options};
+use super::options_input::OptionsInput;
+use super::shapes::{ClockText, DayWord, DurationText, MetricWord, NameOrId, NameText, TagText};
 use super::{Fields, Json, Time, TimeInput, duration, parse_moment};
 use crate::problem::Problem;
 
@@ -60,8 +62,11 @@ pub(crate) struct HoursJson<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ActiveSpan)]
 struct SpanJson {
+    #[schema(value_type = DayWord)]
     day: &'static str,
+    #[schema(value_type = ClockText)]
     from: String,
+    #[schema(value_type = ClockText)]
     to: String,
 }
 
@@ -119,70 +124,62 @@ impl<'a> JobJson<'a> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `read_job` reads field by field")]
 pub(crate) struct JobInput {
-    /// Unique, whatever its case; not all digits.
-    #[schema(min_length = 1, max_length = 128, examples("internet"))]
-    name: String,
+    name: NameText,
     #[schema(max_length = 4096)]
     description: Option<String>,
-    tags: Option<Vec<String>>,
+    tags: Option<Vec<TagText>>,
     enabled: Option<bool>,
-    /// As `30s`, `5m`, `1h`; or `interval_s`.
-    #[schema(examples("60s"))]
-    interval: Option<String>,
+    /// Or `interval_s`; not below the floor that the config file sets (`limits.min_interval_s`, 60 s).
+    interval: Option<DurationText>,
+    #[schema(minimum = 1, maximum = 604800)]
     interval_s: Option<u32>,
-    /// ping, packet_loss, jitter, traceroute, dns, bandwidth, tcp, http.
     #[schema(min_items = 1)]
-    metrics: Vec<String>,
-    /// Names or ids.
-    #[schema(value_type = Option<Vec<Object>>)]
-    destinations: Option<Vec<String>>,
+    metrics: Vec<MetricWord>,
+    destinations: Option<Vec<NameOrId>>,
     destination_ids: Option<Vec<u32>>,
-    destination_tags: Option<Vec<String>>,
+    destination_tags: Option<Vec<TagText>>,
     start_time: Option<TimeInput>,
     end_time: Option<TimeInput>,
     #[schema(value_type = Option<HoursJson<'static>>)]
     active_hours: Option<()>,
+    #[schema(minimum = 1, maximum = 1000)]
     packets: Option<u16>,
+    #[schema(minimum = 10, maximum = 60000)]
     spacing_ms: Option<u32>,
+    #[schema(minimum = 10, maximum = 60000)]
     timeout_ms: Option<u32>,
-    /// Options of each probe, under its name; what is left out has its default.
-    #[schema(value_type = Option<Object>)]
-    options: Option<()>,
+    options: Option<OptionsInput>,
 }
 
 /// Some fields of a job; null takes one away.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is merged into what is there")]
 pub(crate) struct JobPatch {
-    /// Unique, whatever its case; not all digits.
-    #[schema(min_length = 1, max_length = 128, examples("internet"))]
-    name: Option<String>,
+    name: Option<NameText>,
     #[schema(max_length = 4096)]
     description: Option<String>,
-    tags: Option<Vec<String>>,
+    tags: Option<Vec<TagText>>,
     enabled: Option<bool>,
-    /// As `30s`, `5m`, `1h`; or `interval_s`.
-    #[schema(examples("60s"))]
-    interval: Option<String>,
+    /// Or `interval_s`; not below the floor that the config file sets (`limits.min_interval_s`, 60 s).
+    interval: Option<DurationText>,
+    #[schema(minimum = 1, maximum = 604800)]
     interval_s: Option<u32>,
-    /// ping, packet_loss, jitter, traceroute, dns, bandwidth, tcp, http.
     #[schema(min_items = 1)]
-    metrics: Option<Vec<String>>,
-    /// Names or ids.
-    #[schema(value_type = Option<Vec<Object>>)]
-    destinations: Option<Vec<String>>,
+    metrics: Option<Vec<MetricWord>>,
+    destinations: Option<Vec<NameOrId>>,
     destination_ids: Option<Vec<u32>>,
-    destination_tags: Option<Vec<String>>,
+    destination_tags: Option<Vec<TagText>>,
     start_time: Option<TimeInput>,
     end_time: Option<TimeInput>,
     #[schema(value_type = Option<HoursJson<'static>>)]
     active_hours: Option<()>,
+    #[schema(minimum = 1, maximum = 1000)]
     packets: Option<u16>,
+    #[schema(minimum = 10, maximum = 60000)]
     spacing_ms: Option<u32>,
+    #[schema(minimum = 10, maximum = 60000)]
     timeout_ms: Option<u32>,
-    /// Options of each probe, under its name; what is left out has its default.
-    #[schema(value_type = Option<Object>)]
-    options: Option<()>,
+    options: Option<OptionsInput>,
 }
 
 /// What a GET shows and a PUT may give back without meaning anything by it.

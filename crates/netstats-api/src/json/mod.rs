@@ -8,7 +8,9 @@ mod export;
 mod figures;
 mod job;
 mod options;
+mod options_input;
 mod read;
+mod shapes;
 mod time;
 
 pub(crate) use account::{
@@ -24,6 +26,8 @@ pub(crate) use job::{
     JobInput, JobJson, JobPatch, ReadBy, StateJson, read_job, read_job_by_names, read_past_destinations, read_time,
 };
 pub(crate) use options::read_options;
+pub(crate) use options_input::OptionsInput;
 pub(crate) use read::{Fields, Json, parse};
+pub(crate) use shapes::{NO_CONTROL, NameOrId, NameText, RoleWord, TestedWord};
 pub use time::moment_of;
-pub(crate) use time::{Time, TimeInput, parse_moment, time_text};
+pub(crate) use time::{Time, TimeInput, parse_moment, time_schema};

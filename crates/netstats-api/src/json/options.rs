@@ -12,10 +12,10 @@ use crate::problem::Problem;
 
 macro_rules! words {
     ($name:ident, $type:ident, $($word:literal = $variant:ident),*) => {
-        mod $name {
+        pub(super) mod $name {
             use super::$type;
 
-            pub(super) const ALL: &[&str] = &[$($word),*];
+            pub(crate) const ALL: &[&str] = &[$($word),*];
 
             pub(super) const fn name(value: $type) -> &'static str {
                 match value {

@@ -2,7 +2,7 @@
 
 use netstats_event::Timestamp;
 use serde::{Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -66,15 +66,18 @@ pub(crate) struct TimeInput;
 
 impl PartialSchema for TimeInput {
     fn schema() -> RefOr<Schema> {
-        time_text().description(Some(ACCEPTED)).into()
+        time_schema().description(Some(ACCEPTED)).into()
     }
 }
 
 impl ToSchema for TimeInput {}
 
-/// A text that says a moment.
-pub(crate) fn time_text() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).examples(["2026-11-24T04:18:12Z", "now-24h"])
+/// A text that says a moment: RFC 3339, or told from now.
+pub(crate) fn time_schema() -> AnyOfBuilder {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let date_time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let from_now = text().pattern(Some("^now([-+][0-9]{1,6}[smhdw])?$"));
+    AnyOfBuilder::new().item(date_time).item(from_now).examples(["2026-11-24T04:18:12Z", "now-24h"])
 }
 
 impl Serialize for Time {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::app::{App, position_only};
 use crate::command::{blocking, carry_out};
-use crate::json::{Fields, Time, TimeInput, parse, read_time};
+use crate::json::{Fields, NameText, RoleWord, Time, TimeInput, parse, read_time};
 use crate::limits::{HASH_WAIT, SESSION_LASTS};
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -52,7 +52,7 @@ pub(crate) struct SetupInput {
     /// As the server's console showed it.
     token: String,
     name: String,
-    #[schema(format = Password, min_length = 12)]
+    #[schema(format = Password, min_length = 12, max_length = 1024)]
     password: String,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct SetupInput {
 pub(crate) struct PasswordInput {
     #[schema(format = Password)]
     old: String,
-    #[schema(format = Password, min_length = 12)]
+    #[schema(format = Password, min_length = 12, max_length = 1024)]
     new: String,
 }
 
@@ -254,23 +254,21 @@ pub(crate) struct UserList<'a> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `add_user` reads field by field")]
 pub(crate) struct UserInput {
-    #[schema(min_length = 1, max_length = 128)]
-    name: String,
-    /// viewer (else), operator or admin.
-    role: Option<String>,
+    name: NameText,
+    /// viewer, where left out.
+    role: Option<RoleWord>,
     /// Without one they come with API tokens only.
-    #[schema(format = Password, min_length = 12)]
+    #[schema(format = Password, min_length = 12, max_length = 1024)]
     password: Option<String>,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that `patch_user` reads field by field")]
 pub(crate) struct UserPatch {
-    #[schema(min_length = 1, max_length = 128)]
-    name: Option<String>,
-    role: Option<String>,
+    name: Option<NameText>,
+    role: Option<RoleWord>,
     /// Ends the user's sessions.
-    #[schema(format = Password, min_length = 12)]
+    #[schema(format = Password, min_length = 12, max_length = 1024)]
     password: Option<String>,
 }
 
@@ -414,12 +412,11 @@ pub(crate) struct TokenList<'a> {
 #[expect(dead_code, reason = "the shape of a body that `add_token` reads field by field")]
 pub(crate) struct TokenInput {
     /// What it is for.
-    #[schema(min_length = 1, max_length = 128)]
-    name: String,
+    name: NameText,
     /// Whose it is: by name or id, for admins; else one's own.
     user: Option<String>,
-    /// viewer (else), operator or admin; not more than its owner.
-    role: Option<String>,
+    /// viewer, where left out; not more than its owner.
+    role: Option<RoleWord>,
     expires_at: Option<TimeInput>,
 }
 

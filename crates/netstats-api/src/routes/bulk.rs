@@ -23,8 +23,7 @@ use crate::routes::jobs::read_by;
 
 /// The bodies that an import takes.
 pub(crate) const TYPES: &[&str] = &["application/json", "text/csv"];
-pub(crate) const EXPORT: &[Param] =
-    &[
+pub(crate) const EXPORT: &[Param] = &[
     param("format", ParamKind::Word(&["json", "csv"]), "JSON holds both; CSV the destinations, or what `entries` says"),
     param("entries", ParamKind::Word(&["destinations", "jobs"]), "These alone"),
     AS_OF,
@@ -121,9 +120,7 @@ fn job_row(job: &JobJson<'_>) -> String {
     let fields = JOB_COLUMNS.map(|name| match &json[name] {
         Value::Null => String::new(),
         Value::String(text) => csv::guarded(text),
-        Value::Array(items) => {
-            csv::guarded(&csv::joined(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>()))
-        }
+        Value::Array(items) => csv::guarded(&csv::joined(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>())),
         other => other.to_string(),
     });
     csv::record(fields.iter().map(String::as_str))
@@ -176,7 +173,7 @@ fn read_json(body: &[u8], by: ReadBy) -> Result<Entries, Problem> {
 fn read_csv(body: &[u8], by: ReadBy) -> Result<Entries, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
     let mut records = csv::records(text.trim_start_matches('\u{feff}'))?.into_iter();
-    let header = records.next().ok_or_else(|| Problem::malformed("the body is empty").accepted(COLUMNS.join(",")))?;
+    let header = records.next().ok_or_else(|| Problem::invalid("the body is empty").accepted(COLUMNS.join(",")))?;
     let are_jobs = header.iter().any(|name| ["metrics", "interval", "interval_s"].contains(&name.as_str()));
     let columns: Vec<&str> =
         if are_jobs { JOB_COLUMNS.into_iter().chain(["interval"]).collect() } else { COLUMNS.to_vec() };

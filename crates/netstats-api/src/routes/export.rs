@@ -18,6 +18,15 @@ use crate::reply::Reply;
 use crate::route::Call;
 use crate::stream::Stream;
 
+/// What a file may be, in the order of [`Format::NAMES`].
+pub(crate) const MEDIA_TYPES: [&str; 6] = [
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "text/csv",
+    "application/json",
+    "application/x-ndjson",
+    "application/vnd.apache.parquet",
+    "application/zip",
+];
 const FORMAT: Param = param(
     "format",
     ParamKind::Word(&Format::NAMES),
@@ -167,5 +176,18 @@ fn title(call: &Call) -> Result<Option<String>, Problem> {
             .field("title")
             .accepted(format!("{MAX_TITLE_CHARS} characters"))),
         title => Ok(title.filter(|title| !title.is_empty()).map(str::to_owned)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_types_are_those_of_the_files() {
+        for (name, told) in Format::NAMES.into_iter().zip(MEDIA_TYPES) {
+            let is = Format::from_name(name).map(Format::media_type).unwrap_or_default();
+            assert_eq!(is.split(';').next(), Some(told), "{name}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use netstats_inventory::{Command, ExportJob, FinishedRun, Inventory};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::export::attachment;
+use super::export::{MEDIA_TYPES, attachment};
 use crate::app::{App, MERGE_PATCH, PositionJson, position_only};
 use crate::command::{Done, blocking, carry_out};
 use crate::declare::{Param, ParamKind, param};
@@ -70,7 +70,8 @@ pub(crate) fn routes() -> Vec<Route<App>> {
         route(Method::GET, "/api/exports/:id/file", file)
             .says("exports", "A file that a run left")
             .query(&[RUN])
-            .gives_other("application/octet-stream"),
+            .gives_other(MEDIA_TYPES[0])
+            .or_gives(&MEDIA_TYPES),
     ]
 }
 

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::context::{ProbeAsk, ProbeHook, Probed};
-use crate::json::{Fields, Json, Time, parse, read_options, row_text};
+use crate::json::{Fields, Json, OptionsInput, TestedWord, Time, parse, read_options, row_text};
 use crate::limits::TEST_TIME;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -30,14 +30,10 @@ struct TestInput {
     /// Address or host name.
     #[schema(min_length = 1, max_length = 253, examples("192.0.2.1", "www.example.com"))]
     host: String,
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65535)]
     port: Option<u16>,
-    /// ping, packet_loss, jitter, traceroute, dns, tcp, http.
-    #[schema(examples("ping"))]
-    metric: String,
-    /// Options of each probe, under its name, as those of a job; what is left out has its default.
-    #[schema(value_type = Option<Object>)]
-    options: Option<()>,
+    metric: TestedWord,
+    options: Option<OptionsInput>,
 }
 
 /// What came of it.

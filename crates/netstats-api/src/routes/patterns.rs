@@ -64,6 +64,7 @@ pub(crate) fn routes() -> Vec<Route<App>> {
         route(Method::GET, "/api/anomalies", anomalies)
             .says("analysis", "Each hour of a destination beside what is usual at that hour of the week, with a score")
             .query(ANOMALIES)
+            .requires(&["destination"])
             .gives::<Analysis>(),
         route(Method::GET, "/api/correlation", correlation)
             .says("analysis", "Which destinations' figures move together")

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use hyper::{Method, StatusCode};
 use netstats_event::{DestinationId, JobId, ProbeKind, Role, Timestamp};
 use netstats_series::{MAX_SERIES_POINTS, Point, Resolution, SeriesQuery};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::range::Analysis;
 use crate::app::App;
@@ -97,7 +99,16 @@ pub(crate) fn routes() -> Vec<Route<App>> {
         &[],
         |_, _, _| Ok(json!({"version": "2.24.0", "application": "Network Stats Collector"})),
     ));
-    routes
+    routes.into_iter().map(Route::refuses_as::<PrometheusRefusal>).collect()
+}
+
+/// Why there is no answer, as Prometheus says it.
+#[derive(Serialize, ToSchema)]
+struct PrometheusRefusal {
+    status: &'static str,
+    #[serde(rename = "errorType")]
+    kind: &'static str,
+    error: String,
 }
 
 /// The data of an answer, or why there is none.
@@ -113,7 +124,7 @@ async fn ask(app: Arc<App>, mut call: Call, run: fn(&App, &Asked, &Moment) -> To
     answer(app, call, move |app, call, moment| {
         Ok(match run(app, call, moment) {
             Ok(data) => Reply::json(&json!({"status": "success", "data": data})),
-            Err(why) => Reply::json(&json!({"status": "error", "errorType": "bad_data", "error": why}))
+            Err(error) => Reply::json(&PrometheusRefusal { status: "error", kind: "bad_data", error })
                 .status(StatusCode::BAD_REQUEST),
         })
     })

@@ -38,7 +38,8 @@ pub(crate) fn routes() -> Vec<Route<App>> {
             param("from", ParamKind::Whole(0, u64::MAX), "What came after this position; else from the oldest kept"),
             param("limit", ParamKind::Whole(1, MAX_PULLED as u64), "Lines of one page"),
         ])
-        .gives_other("application/x-ndjson");
+        .gives_other("application/x-ndjson")
+        .or_gives(&["text/plain"]);
     vec![pull]
 }
 

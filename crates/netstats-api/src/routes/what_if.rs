@@ -18,7 +18,7 @@ use super::range::{Analysis, DAY, job_named};
 use crate::app::App;
 use crate::declare::AS_OF;
 use crate::json::{
-    AccountingInput, AccountingJson, Fields, Json, MaintenanceInput, Time, TimeInput, parse, read_accounting,
+    AccountingInput, AccountingJson, Fields, Json, MaintenanceInput, NameOrId, Time, TimeInput, parse, read_accounting,
     read_maintenance, read_past_destinations, read_time,
 };
 use crate::limits::{MAX_SUPPOSED_WINDOWS, MAX_WHAT_IF_DAYS};
@@ -36,7 +36,7 @@ struct WhatIfInput {
     /// Now, where left out.
     end_time: Option<TimeInput>,
     /// Names or ids; all, where left out.
-    destinations: Option<Vec<String>>,
+    destinations: Option<Vec<NameOrId>>,
     /// Only by this job's checks.
     job: Option<String>,
     /// The saved method, where left out; what is left out of it is as saved.
