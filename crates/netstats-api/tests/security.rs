@@ -100,6 +100,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/api/exports/:id/cancel", "operator"),
     ("GET", "/api/exports/:id/runs", "viewer"),
     ("GET", "/api/exports/:id/file", "viewer"),
+    ("GET", "/api/policy", "operator"),
     ("GET", "/api/log-level", "admin"),
     ("PUT", "/api/log-level", "admin"),
     ("GET", "/ws", "viewer"),
