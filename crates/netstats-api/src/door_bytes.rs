@@ -163,6 +163,5 @@ async fn every_byte_in_every_place_of_a_head_is_answered_and_what_may_not_be_is_
         let _ = writeln!(told, "{line}");
     }
     assert!(wrong.is_empty(), "{} of {} requests:\n{told}", wrong.len(), asks.len());
-    println!("{} heads", asks.len());
     server.is_alive().await;
 }

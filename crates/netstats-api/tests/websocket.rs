@@ -411,7 +411,6 @@ async fn every_case_comes_out_as_the_standard_says() {
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert!(cases.len() >= 500, "{} cases", cases.len());
-    println!("{} cases of RFC 6455", cases.len());
     server.get("/api/health").await.is(200);
     server.stop().await;
 }

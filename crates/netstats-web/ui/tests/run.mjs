@@ -14,6 +14,8 @@ import { parseArgs } from 'node:util';
 
 import { chromium } from 'playwright-core';
 
+import { RESOLVER, onOpenServer, onSession } from './attacks.mjs';
+
 const { values: flags } = parseArgs({
   options: {
     'base-url': { type: 'string', default: 'http://localhost:8080' },
@@ -32,8 +34,9 @@ const WIDE = { width: 1280, height: 860 };
 const PHONE = { width: 360, height: 740 };
 const QUIET = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
+  '--disable-component-update', '--disable-sync', RESOLVER,
 ];
+const PASSWORD = 'correct horse battery staple';
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 if (flags.shots) mkdirSync(flags.shots, { recursive: true });
@@ -394,9 +397,22 @@ async function onAway(local) {
   }
 }
 
+/** What a page of somebody else tries; how much of it. */
+async function attacked(name, attack) {
+  if (!name.includes(flags.only)) return undefined;
+  try {
+    const told = await attack();
+    passed += 1;
+    return told;
+  } catch (error) {
+    console.error(`failed: ${name}`);
+    throw error;
+  }
+}
+
 /** Last of all: from the first user on, everybody has to log in. */
 async function onUsers() {
-  const password = 'correct horse battery staple';
+  const password = PASSWORD;
   await on('the first user logs in, makes a token, and logs out', '/settings', {}, async (page) => {
     const users = page.locator('section', { has: page.getByRole('heading', { name: 'Users' }) });
     await users.getByLabel('Name').fill('ada');
@@ -590,8 +606,10 @@ try {
   );
   await onAway(local);
   if (demo) await onHistory();
+  const open = await attacked('other pages on an open server', () => onOpenServer(browser, fresh));
   await onUsers();
-  console.log(`${passed} browser tests passed`);
+  const session = await attacked('other pages against a session', () => onSession(browser, fresh, { name: 'ada', password: PASSWORD }));
+  console.log(`${passed} browser tests passed; attacks: ${JSON.stringify({ open, session })}`);
 } finally {
   await browser.close();
 }
