@@ -205,8 +205,7 @@ fn fragmented() -> Vec<Case> {
     more.push(frame(CONTINUATION, b"more"));
     cases.push(case("5.15", more, after()));
     for (number, fin) in [("5.16", 0), ("5.17", FIN)] {
-        let frames = vec![frame(fin | CONTINUATION, b"a"), frame(FIN | TEXT, b"b")];
-        cases.push(case(number, frames[..1].to_vec(), Said::closed(1_002)));
+        cases.push(case(number, vec![frame(fin | CONTINUATION, b"a")], Said::closed(1_002)));
     }
     cases.push(case("5.18", vec![frame(TEXT, one), frame(FIN | TEXT, two)], Said::closed(1_002)));
     cases.push(case("a binary inside a text", vec![frame(TEXT, one), frame(FIN | BINARY, two)], Said::closed(1_002)));
