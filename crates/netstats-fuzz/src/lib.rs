@@ -1,7 +1,7 @@
 //! Coverage-guided fuzz targets: whatever reads bytes from outside, fed with any bytes. Each target is a program of a few
 //! lines; what it runs lies in the module `fuzz` of the crate that does the reading, beside what it tests.
 //!
-//! `cargo xtask test fuzz` builds the targets with coverage counters and libFuzzer (decision 29) and runs each of them
+//! `cargo xtask test fuzz` builds the targets with coverage counters and libFuzzer (decision 26) and runs each of them
 //! for a minute. Built in any other way they are programs that say so, so that they compile everywhere.
 //!
 //! # It is not
