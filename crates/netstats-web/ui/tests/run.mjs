@@ -96,6 +96,14 @@ async function fits(page) {
 
 const line = (page, id) => page.locator(`.item[data-id="${id}"]`);
 const until = (page, words, argument) => page.waitForFunction(words, argument, { timeout: 20_000 });
+/** As `until`, for what is known later: a promise alone would count as true. */
+async function promised(page, words) {
+  const end = Date.now() + 20_000;
+  while (!(await page.evaluate(words))) {
+    if (Date.now() > end) throw new Error(`never true: ${words}`);
+    await page.waitForTimeout(100);
+  }
+}
 const post = (path, body) => fetch(base + path, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) });
 const get = async (path) => (await fetch(base + path)).json();
 
@@ -330,12 +338,16 @@ async function onHistory() {
 async function door() {
   const through = new Set();
   const server = createServer((socket) => {
-    const other = connect(Number(new URL(base).port), 'localhost');
+    const real = new URL(base);
+    const other = connect(Number(real.port), 'localhost');
     for (const each of [socket, other]) {
       through.add(each);
       each.on('error', () => each.destroy()).on('close', () => through.delete(each));
     }
-    socket.pipe(other).pipe(socket);
+    // The server answers to its own name only: heads that name the door are told its name.
+    socket.on('data', (bytes) => other.write(bytes.toString('latin1').replaceAll(`localhost:${port}`, real.host), 'latin1'));
+    socket.on('end', () => other.end());
+    other.pipe(socket);
   });
   const open = (port) => new Promise((resolve) => server.listen(port, 'localhost', resolve));
   await open(0);
@@ -358,8 +370,8 @@ async function onAway(local) {
     const page = await context.newPage();
     await page.goto(front.url);
     await line(page, local.id).waitFor();
-    await until(page, () => navigator.serviceWorker.ready.then(({ active }) => active?.state === 'activated'));
-    await until(page, () => caches.match('/last-known.json').then(Boolean));
+    await promised(page, () => navigator.serviceWorker.ready.then(({ active }) => active?.state === 'activated'));
+    await promised(page, () => caches.match('/last-known.json').then(Boolean));
     const session = await context.newCDPSession(page);
     const { errors } = await session.send('Page.getAppManifest');
     assert.deepEqual(errors, [], 'the manifest');
