@@ -96,6 +96,16 @@ async function fits(page) {
 
 const line = (page, id) => page.locator(`.item[data-id="${id}"]`);
 const until = (page, words, argument) => page.waitForFunction(words, argument, { timeout: 20_000 });
+/** Where something is shown. A chart is drawn anew when more is known, and is nowhere in between. */
+async function boxOf(locator) {
+  for (let tries = 0; tries < 50; tries++) {
+    await locator.waitFor();
+    const box = await locator.boundingBox();
+    if (box) return box;
+  }
+  throw new Error(`${locator} is shown nowhere`);
+}
+
 /** As `until`, for what is known later: a promise alone would count as true. */
 async function promised(page, words) {
   const end = Date.now() + 20_000;
@@ -186,7 +196,7 @@ async function onHistory() {
   await on('a click on the chart says what happened there', `/destinations/${lisbon.id}?range=24h`, {}, async (page) => {
     await canvas(page);
     const title = `e2e cable ${Date.now()}`;
-    const box = await page.locator('.u-over').first().boundingBox();
+    const box = await boxOf(page.locator('.u-over').first());
     await page.mouse.click(box.x + box.width / 2, box.y + 60);
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('What happened').fill(title);
@@ -587,7 +597,7 @@ try {
     await page.locator('canvas').first().waitFor();
     await page.getByRole('button', { name: '15m' }).click();
     await until(page, () => new URLSearchParams(location.search).get('range') === '15m');
-    const box = await page.locator('.u-over').first().boundingBox();
+    const box = await boxOf(page.locator('.u-over').first());
     await page.mouse.move(box.x + box.width * 0.4, box.y + 40);
     await page.mouse.down();
     await page.mouse.move(box.x + box.width * 0.8, box.y + 60, { steps: 5 });
