@@ -134,7 +134,6 @@ mod tests {
 
     #[test]
     fn what_the_fuzzer_begins_with_and_what_it_found_is_taken() {
-        kept::kept("pack").into_iter().for_each(|(_, bytes)| pack(&bytes));
-        pack_seeds().iter().for_each(|bytes| pack(bytes));
+        kept::take("pack", pack_seeds(), pack);
     }
 }

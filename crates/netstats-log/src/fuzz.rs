@@ -88,17 +88,10 @@ mod tests {
 
     #[test]
     fn what_the_fuzzer_begins_with_and_what_it_found_is_taken() {
-        type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
-        let targets: [Target; 4] = [
-            ("segment", segment, segment_seeds),
-            ("segment_page", segment_page, segment_page_seeds),
-            ("journal", journal, journal_seeds),
-            ("small_files", small_files, small_files_seeds),
-        ];
-        for (name, run, seeds) in targets {
-            kept::kept(name).into_iter().for_each(|(_, bytes)| run(&bytes));
-            seeds().iter().for_each(|bytes| run(bytes));
-        }
+        kept::take("segment", segment_seeds(), segment);
+        kept::take("segment_page", segment_page_seeds(), segment_page);
+        kept::take("journal", journal_seeds(), journal);
+        kept::take("small_files", small_files_seeds(), small_files);
     }
 
     #[test]

@@ -224,21 +224,17 @@ mod tests {
 
     #[test]
     fn what_the_fuzzer_begins_with_and_what_it_found_is_taken() {
-        type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
-        let targets: [Target; 5] = [
-            ("icmp", icmp, icmp_seeds),
-            ("quoted", quoted, quoted_seeds),
-            ("dns", dns, dns_seeds),
-            ("http_response", http_response, http_response_seeds),
-            ("bandwidth", bandwidth, bandwidth_seeds),
-        ];
-        for (name, run, seeds) in targets {
-            kept::kept(name).into_iter().for_each(|(_, bytes)| run(&bytes));
-            seeds().iter().for_each(|bytes| run(bytes));
-        }
-        let certificates = kept::kept("certificate");
-        certificates.iter().for_each(|(_, bytes)| certificate(bytes));
-        assert!(certificates.iter().any(|(_, bytes)| crate::tls::expiry(bytes).is_some()));
+        kept::take("icmp", icmp_seeds(), icmp);
+        kept::take("quoted", quoted_seeds(), quoted);
+        kept::take("dns", dns_seeds(), dns);
+        kept::take("http_response", http_response_seeds(), http_response);
+        kept::take("bandwidth", bandwidth_seeds(), bandwidth);
+        let mut expiries = 0;
+        kept::take("certificate", Vec::new(), |bytes| {
+            certificate(bytes);
+            expiries += u32::from(crate::tls::expiry(bytes).is_some());
+        });
+        assert!(expiries > 0);
     }
 
     #[test]

@@ -77,12 +77,7 @@ fn table(rounds: u32) -> Result<()> {
                 let said = burst(&["--packets", "10", "--spacing", "100", "--timeout", "1000", "198.19.0.1+20"])?;
                 let (errors, missing) = compare(&said, &capture.finish(20 * 10)?)?;
                 (packets, lost) = (packets + errors.len() + missing, lost + missing);
-                let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
-                sizes.sort_unstable_by(f64::total_cmp);
-                let smallest = errors.first().copied().unwrap_or(f64::NAN);
-                for (cell, value) in cells.iter_mut().zip([at(&errors, 500), at(&sizes, 990), smallest]) {
-                    cell.push(value);
-                }
+                cells.iter_mut().zip(in_brief(&errors)).for_each(|(cell, value)| cell.push(value));
             }
             drop(busy);
             let [median, p99, smallest] = cells.map(|cell| range(cell, 0));
@@ -115,6 +110,13 @@ fn compare(said: &str, truth: &Truth) -> Result<(Vec<f64>, usize)> {
 pub(super) fn at(ascending: &[f64], permille: usize) -> f64 {
     let index = (ascending.len() * permille / 1_000).min(ascending.len().saturating_sub(1));
     ascending.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// Of errors in ascending order: median, 99th percentile of their sizes, smallest.
+pub(super) fn in_brief(errors: &[f64]) -> [f64; 3] {
+    let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+    sizes.sort_unstable_by(f64::total_cmp);
+    [at(errors, 500), at(&sizes, 990), at(errors, 0)]
 }
 
 /// Smallest, median and largest, with so many decimals.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::bench::{Busy, at, build, example, range};
+use super::bench::{Busy, build, example, in_brief, range};
 use super::capture::{Capture, DNS};
 use super::{link, net};
 use crate::step::say;
@@ -37,11 +37,7 @@ fn table(rounds: u32) -> Result<()> {
                 let trips = truth.get(&SERVER.parse()?).context("the capture has no lookups")?;
                 let errors = errors(&said, trips)?;
                 count += errors.len();
-                let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
-                sizes.sort_unstable_by(f64::total_cmp);
-                for (cell, value) in cells.iter_mut().zip([at(&errors, 500), at(&sizes, 990), errors[0]]) {
-                    cell.push(value);
-                }
+                cells.iter_mut().zip(in_brief(&errors)).for_each(|(cell, value)| cell.push(value));
             }
             drop(busy);
             let [median, p99, smallest] = cells.map(|cell| range(cell, 0));
